@@ -1,0 +1,342 @@
+"""Config: every option of an experiment, its default, its limits and its meaning, in one dataclass.
+
+`load` reads a YAML file, `build` takes a dictionary; both return a checked Config or raise ConfigError
+with every problem found. Nothing heavy is imported, so that a login node can check a large grid.
+Names and defaults are a contract: a new option's default is the behaviour before it existed, and no
+default ever changes (tests/released_options.yaml holds the list).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import functools
+import math
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from src import families, grammar, yaml_io
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; `problems` holds one sentence for each thing that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _option(
+    section: str,
+    default: Any,
+    meaning: str,
+    *,
+    choices: tuple[str, ...] = (),
+    at_least: float | None = None,
+    above: float | None = None,
+) -> Any:
+    metadata = {"section": section, "meaning": meaning, "choices": choices, "at_least": at_least, "above": above}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+_run = functools.partial(_option, "Run")
+_data = functools.partial(_option, "Data")
+_model = functools.partial(_option, "Model")
+_train = functools.partial(_option, "Training")
+_eval = functools.partial(_option, "Evaluation")
+_filled = functools.partial(_option, "Filled in by the program")
+
+
+@dataclass
+class Config:
+    """One experiment. `null` (None) means what the option's text says."""
+
+    # One line an option, however long: it reads as a table. OmegaConf knows Optional[...] for "or null".
+    # fmt: off
+    # --- run ---
+    output_dir: Optional[str] = _run(None, "folder of the experiment; null: a new folder under runs/")
+    resume: str = _run("auto", "what to do with a checkpoint in output_dir: go on from it, or never (start over)", choices=("auto", "never"))
+    checkpoint_every_seconds: float = _run(600.0, "least seconds between two writes of checkpoint.pt at the ends of epochs; 0: at each one", at_least=0)
+    log_interval: int = _run(10, "optimizer steps between two lines about training in training.log", at_least=1)
+    log_interval_eval: Optional[int] = _run(None, "batches between two lines about an evaluation in training.log; null: none", at_least=1)
+    log_to_stdout: bool = _run(False, "print the log as well as writing training.log")
+    save_freq: int = _run(0, "keep the weights in checkpoint-<last|av>-epoch<N>.pt every so many epochs; 0: never", at_least=0)
+    device: Optional[str] = _run(None, "cpu, cuda, cuda:1, ...; null: cuda where there is one, else cpu")
+    multi_gpu: bool = _run(True, "use all GPUs that are visible (this version trains on one)")
+    num_threads: int = _run(1, "CPU threads of torch; it may change the last digits of results, so it is an option and not the machine's choice", at_least=1)
+    num_workers: int = _run(2, "processes that load data which is not held in memory; 0: load in the training process", at_least=0)
+    seed_model: Optional[int] = _run(None, "seed of the initial weights; null: drawn once and written to config.yaml", at_least=0)
+    seed_training: Optional[int] = _run(None, "seed of the order of the data, augmentation and dropout; null: drawn once and written to config.yaml", at_least=0)
+
+    # --- data ---
+    dataset: str = _data("libsvm/a9a", "family and name: libsvm/<name or path>, sklearn/<name>, python/<module>:<callable>")
+    data_dir: str = _data("data", "folder of downloaded data, relative to where the program is started")
+    data_download: bool = _data(True, "download data that data_dir does not have")
+    data_splits_map: Any = _data({"train": "train", "test": "test"}, "split name: expression such as train[:80%], train[80%:]+test, train[:1000]; `train` is trained on, every other one is evaluated each epoch")
+    data_split_seed: int = _data(0, "seed of the stratified shuffle of data that come as one split", at_least=0)
+    libsvm_normalize: bool = _data(True, "scale each row of libsvm data to unit Euclidean norm")
+    sklearn_standardize: bool = _data(True, "shift and scale each feature of tabular sklearn data to mean 0 and deviation 1 on the train split")
+    max_dense_gb: float = _data(2.0, "sparse data stay sparse if they would take more than this, in GB of float32", at_least=0)
+
+    # --- model ---
+    model: str = _model("linear/no_bias", "family and name: linear, linear/no_bias, tiny/lenet, tiny/resnet_<depth>, tiny/vgg_<depth>, tiny/wrn_<depth>_<width>, timm/<name>, python/<module>:<callable>")
+    model_pretrained: bool = _model(False, "start from the family's pretrained weights (timm)")
+    model_head_init: Optional[str] = _model(None, "reset the last layer: zero, or rand (as torch does); null: leave it as the family makes it", choices=("zero", "rand"))
+    model_output_dim: Optional[int] = _model(None, "number of outputs; null: the number of classes, 1 in regression", at_least=1)
+    model_input_shape: Optional[list[int]] = _model(None, "shape each sample is viewed as, such as [1, 28, 28]; null: the data's own")
+    model_kwargs: dict[str, Any] = _model({}, "further arguments for the model's constructor (timm, python)")
+
+    # --- training ---
+    loss: str = _train("log", "log = xentropy: cross entropy; mse = square: mean squared error, on one-hot targets in classification", choices=("log", "xentropy", "mse", "square"))
+    batch_size: int = _train(100, "samples of an optimizer step", at_least=1)
+    grad_accum_steps: int = _train(1, "parts a batch is cut into, one after another through the model; it saves memory and leaves the gradient as it is", at_least=1)
+    train_length: int = _train(100, "length of the run, in train_length_unit; 0: evaluate the initial model", at_least=0)
+    train_length_unit: str = _train("epoch", "unit of train_length", choices=("epoch", "step", "sample"))
+    steps_per_epoch: Optional[int] = _train(None, "evaluate every so many optimizer steps; null: after each pass over the data", at_least=1)
+    samples_per_epoch: Optional[int] = _train(None, "the same in samples: every ceil(samples_per_epoch / batch_size) optimizer steps", at_least=1)
+    optim_alg: str = _train("sgd", "sgd (Nesterov's if momentum > 0), adam, adamw, amsgrad, amsgradw, timm/<name>, python/<module>:<callable>")
+    base_lr: float = _train(1.0, "learning rate before the schedule", at_least=0)
+    lr_schedule: str = _train("constant", "constant, cosine, poly_<power>, step_<t>_<factor> (every t), step_<t1>,<t2>_<factor> (at each); t in train_length_unit")
+    warmup_steps: int = _train(0, "optimizer steps over which the learning rate rises linearly from zero", at_least=0)
+    momentum: Any = _train(0.9, "momentum of sgd; beta1, or 'beta1,beta2', of the adam family")
+    weight_decay: float = _train(0.0, "weight decay of parameters with two or more dimensions", at_least=0)
+    weight_decay_biases: float = _train(0.0, "weight decay of parameters with one dimension: biases and normalisation", at_least=0)
+    ada_eps: float = _train(1e-8, "epsilon of the adam family", above=0)
+    averaging: Optional[str] = _train(None, "average of the iterates: poly_<eta> puts weight (eta+1)/(eta+t) on iterate t, ema_<decay> keeps decay of the old average; null: none")
+    averaging_buffers: str = _train("copy", "buffers of the average (batch-norm statistics): copy the newest, average them, or recompute them over the train split before each evaluation", choices=("copy", "average", "recompute"))
+    max_allowed_loss: float = _train(1e6, "a larger train loss, or one that is not finite, ends the run as diverged", above=0)
+
+    # --- evaluation ---
+    evaluate: Optional[str] = _eval(None, "what is evaluated: the last iterate, the average, or both; null: both if there is an average", choices=("last", "av", "both"))
+    eval_batch_size: Optional[int] = _eval(None, "samples of an evaluation batch; null: the larger of batch_size_accum and 256", at_least=1)
+    save_best_checkpoint: bool = _eval(False, "keep the weights of the best epoch in best_checkpoint.pt")
+    best_checkpoint_metric: str = _eval("test/.*/accuracy", "regular expression for the stats columns that say which epoch is best; of several matches the best counts")
+    best_checkpoint_mode: str = _eval("max", "whether the best value is the largest or the smallest", choices=("max", "min"))
+    early_stopping_patience: Optional[int] = _eval(None, "stop after so many epochs in a row in which best_checkpoint_metric has not improved; null: never", at_least=1)
+
+    # --- filled in by the program ---
+    host_name: Optional[str] = _filled(None, "machine the experiment ran on")
+    data_n_examples: Optional[int] = _filled(None, "examples in the train split")
+    data_split_sizes: Optional[dict[str, int]] = _filled(None, "examples in each split")
+    data_n_classes: Optional[int] = _filled(None, "number of classes; null in regression")
+    batch_size_accum: Optional[int] = _filled(None, "samples that go through the model at once: batch_size / grad_accum_steps, rounded up")
+    git_commit: Optional[str] = _filled(None, "commit of the code, with '-dirty' if files differ from it")
+    package_versions: Optional[dict[str, str]] = _filled(None, "versions of the packages that make the numbers")
+    # fmt: on
+
+
+FIELDS = {f.name: f for f in dataclasses.fields(Config)}
+FILLED = frozenset(name for name, f in FIELDS.items() if f.metadata["section"] == "Filled in by the program")
+_TYPES = typing.get_type_hints(Config)
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a config file, then apply `key=value` overrides; dots reach into dictionaries.
+
+    A file named config.yaml is the record of a run: what the program filled in, and the folder, are
+    put aside, so that it can be run again. Raises ConfigError.
+    """
+    values, places, problems = _read_with_bases(Path(path), ())
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        try:
+            if not equals:
+                raise ValueError(f"{override!r} is not of the form key=value")
+            _set(values, key.strip().split("."), yaml_io.scalar(text))
+            places[key.split(".")[0].strip()] = "command line"
+        except ValueError as error:
+            problems.append(f"command line: {error}")
+    try:
+        config = build(values, lambda key: places.get(key, str(path)))
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def build(values: Mapping[str, Any], where: Callable[[str], str] = lambda key: "config") -> Config:
+    """A checked Config from plain values; options that are not named keep their defaults.
+
+    `where` tells the place of a key for messages, such as `cfg.yaml:3`. Raises ConfigError.
+    """
+    node = copy.deepcopy(_template())
+    problems = []
+    for key, value in values.items():
+        if key not in FIELDS:
+            problems.append(f"{where(key)}: unknown option {key!r}{_nearest(key)}")
+        elif key in FILLED and value is not None:
+            problems.append(f"{where(key)}: {key!r} is filled in by the program; remove it")
+        else:
+            try:
+                OmegaConf.update(node, key, value, merge=False)
+            except (OmegaConfBaseException, ValueError):
+                problems.append(f"{where(key)}: {key}: {_short(value)} is not {type_name(key)}")
+    try:
+        config: Config = OmegaConf.to_object(node)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:  # an interpolation such as ${nothing}
+        raise ConfigError([*problems, f"{where(str(error.key))}: {str(error).splitlines()[0]}"]) from None
+    problems += [f"{where(key)}: {message}" for key, message in _check(config)]
+    if problems:
+        raise ConfigError(problems)
+    config.data_splits_map = grammar.parse_splits_map(config.data_splits_map)
+    if not isinstance(config.momentum, str):
+        config.momentum = float(config.momentum)
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Every field and its value, as plain data for a YAML file."""
+    return dataclasses.asdict(config)
+
+
+def type_name(key: str) -> str:
+    """The type of an option in words, for messages and documents."""
+    if key == "momentum":
+        return "a number or 'beta1,beta2'"
+    hint = _TYPES[key]
+    optional = type(None) in typing.get_args(hint)
+    if optional:
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+    words = {
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "text",
+        list[int]: "a list of whole numbers",
+    }
+    return words.get(hint, "a dictionary") + (" or null" if optional else "")
+
+
+@functools.cache
+def _template() -> Any:
+    return OmegaConf.structured(Config)
+
+
+def _read_with_bases(path: Path, trail: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Values of a file on top of those of its bases, the place of each, and the problems found."""
+    if path.resolve() in trail:
+        raise ConfigError([f"{path}: is its own base"])
+    try:
+        document = yaml_io.read(path)
+    except yaml_io.YamlError as error:
+        raise ConfigError([str(error)]) from None
+    own = document.data if document.data is not None else {}
+    if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
+        raise ConfigError([f"{path}: must hold lines of the form 'option: value'"])
+    bases = own.pop("base", [])
+    if isinstance(bases, str):
+        bases = [bases]
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError([f"{document.where('base')}: base must be a file name or a list of them"])
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    problems = list(document.problems)
+    for base in bases:
+        base_values, base_places, base_problems = _read_with_bases(path.parent / base, (*trail, path.resolve()))
+        values |= base_values
+        places |= base_places
+        problems += base_problems
+    if path.name == "config.yaml":
+        own = {key: value for key, value in own.items() if key not in FILLED and key != "output_dir"}
+    return values | own, places | {key: document.where(key) for key in own}, problems
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    """values[k1][k2]... = value, starting from the default where the file does not set the option."""
+    if len(keys) == 1:
+        values[keys[0]] = value
+        return
+    inner = values.get(keys[0])
+    if inner is None and keys[0] in FIELDS:
+        inner = getattr(Config(), keys[0])
+    if keys[0] == "data_splits_map":
+        inner = grammar.parse_splits_map(inner)
+    if not isinstance(inner, dict):
+        raise ValueError(f"{'.'.join(keys)}: {keys[0]!r} is not a dictionary")
+    values[keys[0]] = copy.deepcopy(inner)
+    _set(values[keys[0]], keys[1:], value)
+
+
+def _nearest(key: str) -> str:
+    close = difflib.get_close_matches(str(key), FIELDS, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# --- checks -------------------------------------------------------------------------------------------
+
+
+def _check(config: Config) -> Iterable[tuple[str, str]]:
+    """(option, sentence) for everything wrong that can be known without torch and without data."""
+    yield from _check_limits(config)
+    for option, table in (("dataset", families.DATA), ("model", families.MODELS), ("optim_alg", families.OPTIMIZERS)):
+        name = getattr(config, option)
+        if message := grammar.problem(lambda text, o=option, t=table: families.find(o, text, t), name):  # type: ignore[misc]
+            yield option, message
+    for option, parse in (
+        ("data_splits_map", grammar.parse_splits_map),
+        ("lr_schedule", grammar.parse_schedule),
+        ("momentum", grammar.parse_betas),
+    ):
+        if message := grammar.problem(parse, getattr(config, option)):
+            yield option, message
+    if config.averaging is not None and (message := grammar.problem(grammar.parse_averaging, config.averaging)):
+        yield "averaging", message
+    yield from _check_together(config)
+
+
+def _check_limits(config: Config) -> Iterable[tuple[str, str]]:
+    for name, f in FIELDS.items():
+        value, limits = getattr(config, name), f.metadata
+        if value is None:
+            continue
+        if limits["choices"] and value not in limits["choices"]:
+            close = difflib.get_close_matches(value, limits["choices"], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            yield name, f"{name}: {value!r} is not one of {', '.join(limits['choices'])}{hint}"
+        if isinstance(value, float) and math.isnan(value):
+            yield name, f"{name} is not a number (nan)"
+        elif limits["at_least"] is not None and value < limits["at_least"]:
+            yield name, f"{name} must be at least {limits['at_least']}, not {value}"
+        elif limits["above"] is not None and value <= limits["above"]:
+            yield name, f"{name} must be above {limits['above']}, not {value}"
+
+
+def _check_together(config: Config) -> Iterable[tuple[str, str]]:
+    """Options that are each fine and do not go together."""
+    if config.steps_per_epoch is not None and config.samples_per_epoch is not None:
+        yield "samples_per_epoch", "steps_per_epoch and samples_per_epoch both say when to evaluate; set one of them"
+    if config.grad_accum_steps > config.batch_size:
+        yield (
+            "grad_accum_steps",
+            f"grad_accum_steps {config.grad_accum_steps} is more than batch_size {config.batch_size}",
+        )
+    if config.averaging is None and config.evaluate in ("av", "both"):
+        yield "evaluate", f"evaluate {config.evaluate!r} needs an average; set averaging"
+    if config.model_pretrained and not config.model.startswith("timm/"):
+        yield "model_pretrained", f"model_pretrained: {config.model!r} has no pretrained weights"
+    if config.optim_alg == "sgd" and isinstance(config.momentum, str) and "," in config.momentum:
+        yield "momentum", f"momentum {config.momentum!r} gives two betas, and sgd has one momentum"
+    if config.model_input_shape is not None and not (
+        config.model_input_shape and all(size >= 1 for size in config.model_input_shape)
+    ):
+        yield "model_input_shape", f"model_input_shape {config.model_input_shape} must hold positive sizes"
+    try:
+        re.compile(config.best_checkpoint_metric)
+    except re.error as error:
+        yield "best_checkpoint_metric", f"best_checkpoint_metric is not a regular expression: {error}"

@@ -1,0 +1,89 @@
+"""An experiment's folder: the names of its files, its state.json, and writing that is never seen half done.
+
+This is the one room that train.py and submit_multiple.py share; it knows neither grids nor torch.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+SPEC = "spec.yaml"  # what was asked for: the input of train.py
+CONFIG = "config.yaml"  # what was run
+STATS = "stats.csv"
+LOG = "training.log"
+STATE = "state.json"
+CHECKPOINT = "checkpoint.pt"
+BEST_CHECKPOINT = "best_checkpoint.pt"
+DONE = "done"  # empty; there if and only if the experiment has finished
+
+# Exit codes of train.py; a stop by a signal is 128 + its number (130 for Ctrl-C), as shells have it.
+EXIT_DONE, EXIT_FAILED, EXIT_BAD_CONFIG, EXIT_DIVERGED = 0, 1, 2, 3
+
+
+class Status(enum.StrEnum):
+    """What state.json says of an experiment."""
+
+    PENDING = "pending"  # written, perhaps queued, never started
+    RUNNING = "running"
+    REQUEUED = "requeued"  # stopped by SLURM, which will start it again
+    DONE = "done"
+    FAILED = "failed"  # stopped before its end; `cause` says why
+    DIVERGED = "diverged"  # its loss became too large or not finite
+
+
+def now() -> str:
+    """UTC time, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yields a path beside `path` to write to; renames it over `path` when the block ends well.
+
+    `durable` waits until the bytes are on the disk first, so that a power cut cannot leave an empty file.
+    A block that raises leaves `path` as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        if durable:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a text file whole or not at all."""
+    with replacing(path, durable=durable) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """What state.json says; an empty dictionary if there is none or it cannot be read."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def write_state(folder: Path, state: dict[str, Any], *, durable: bool = True) -> None:
+    write_text(folder / STATE, json.dumps(state, indent=1) + "\n", durable=durable)
+
+
+def status(folder: Path) -> Status:
+    """The experiment's status: `done` if the file says so, else state.json's, else pending."""
+    if (folder / DONE).exists():
+        return Status.DONE
+    said = read_state(folder).get("status")
+    # a state.json that says done without the file was written just before a crash: it has to run again
+    return Status(said) if said in set(Status) - {Status.DONE} else Status.PENDING

@@ -1,0 +1,82 @@
+"""Which names of data sets, models and optimizers exist, and which module stands behind each prefix.
+
+A name is `<prefix>` or `<prefix>/<rest>`, for instance `tiny/resnet_20`. To add a family, write one
+module with one public function and add one line here (docs/extending.md). Nothing heavy is imported:
+these tables are also what a grid is checked against on a login node.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+
+CALLABLE = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"  # module:callable, after python/
+
+
+@dataclass(frozen=True)
+class Family:
+    """One prefix: the module behind it, and what may follow the prefix."""
+
+    module: str  # imported when the family is used, not before
+    rest: str  # regular expression for what follows "<prefix>/"
+    example: str
+    missing: str = ""  # says why the family cannot be used in this version; empty: it can
+
+    def load(self) -> ModuleType:
+        return importlib.import_module(self.module)
+
+
+_LATER = "this version reads libsvm/, sklearn/ and python/ data only"
+
+# Each module has `load_source(name, config) -> Source` (src/data/source.py).
+DATA = {
+    "libsvm": Family("src.data.libsvm", r".+", "libsvm/a9a"),
+    "sklearn": Family("src.data.sklearn", r"digits|breast_cancer|wine|iris|diabetes", "sklearn/digits"),
+    "python": Family("src.data.python", CALLABLE, "python/my_data:MyDataset"),
+    "timm": Family("", r".+", "timm/torch/cifar10", missing=_LATER),
+    "tfds": Family("", r".+", "tfds/cifar10", missing=_LATER),
+    "hf": Family("", r".+", "hf/imdb", missing=_LATER),
+}
+
+# Each module has `build(name, input_shape, output_dim, config) -> nn.Module`.
+MODELS = {
+    "linear": Family("src.models.linear", r"(no_bias)?", "linear/no_bias"),
+    "tiny": Family(
+        "src.models.tiny",
+        r"lenet|resnet_[1-9]\d*|vgg_[1-9]\d*|wrn_[1-9]\d*_[1-9]\d*",
+        "tiny/lenet, tiny/resnet_20, tiny/vgg_11, tiny/wrn_16_4",
+    ),
+    "timm": Family("src.models.timm", r".+", "timm/resnet18"),
+    "python": Family("src.models.python", CALLABLE, "python/my_models:MyNet"),
+}
+
+# src.optim.optimizers builds these; all but timm/ and python/ are torch's.
+OPTIMIZERS = {
+    **{name: Family("src.optim.optimizers", "", name) for name in ("sgd", "adam", "adamw", "amsgrad", "amsgradw")},
+    "timm": Family("src.optim.optimizers", r"\w+", "timm/lamb"),
+    "python": Family("src.optim.optimizers", CALLABLE, "python/my_optim:MySGD"),
+}
+
+
+def find(kind: str, name: str, table: Mapping[str, Family]) -> tuple[Family, str]:
+    """The family of `name` and what follows its prefix.
+
+    `kind` is the option's name, for the message. Raises ValueError that says what is known.
+    """
+    prefix, slash, rest = name.partition("/")
+    if prefix not in table:
+        close = difflib.get_close_matches(prefix, table, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        known = ", ".join(family.example for family in table.values() if not family.missing)
+        raise ValueError(f"unknown {kind} {name!r}{hint or ';'} known: {known}")
+    family = table[prefix]
+    if family.missing:
+        raise ValueError(f"{kind} {name!r} is not available: {family.missing}")
+    # "sgd/" or "tiny" alone: the slash must be there exactly if something follows it
+    if bool(slash) != bool(rest) or not re.fullmatch(family.rest, rest):
+        raise ValueError(f"unknown {kind} {name!r}; {prefix!r} takes names like {family.example}")
+    return family, rest
