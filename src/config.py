@@ -137,6 +137,12 @@ class Config:
 
 FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 FILLED = frozenset(name for name, f in FIELDS.items() if f.metadata["section"] == "Filled in by the program")
+# Where a run writes, how often, and where its data lie: not what it computes.
+_CHANGES_NO_NUMBER = frozenset(
+    "output_dir resume checkpoint_every_seconds log_interval log_interval_eval log_to_stdout save_freq save_best_checkpoint "
+    "device multi_gpu num_workers data_dir data_download".split()
+)
+CHANGES_NUMBERS = tuple(name for name in FIELDS if name not in _CHANGES_NO_NUMBER and name not in FILLED)
 _TYPES = typing.get_type_hints(Config)
 
 

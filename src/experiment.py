@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ LOG = "training.log"
 STATE = "state.json"
 CHECKPOINT = "checkpoint.pt"
 BEST_CHECKPOINT = "best_checkpoint.pt"
+GIT_COMMIT = "GIT_COMMIT"  # in a snapshot of the code: the commit that it was taken from
 DONE = "done"  # empty; there if and only if the experiment has finished
 
 # Exit codes of train.py; a stop by a signal is 128 + its number (130 for Ctrl-C), as shells have it.
@@ -38,9 +40,46 @@ class Status(enum.StrEnum):
     DIVERGED = "diverged"  # its loss became too large or not finite
 
 
+class Diverged(Exception):
+    """The run's loss became larger than max_allowed_loss, or not finite."""
+
+
 def now() -> str:
     """UTC time, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_run_folder(name: str) -> Path:
+    """Makes and returns runs/<yy-mm-dd>-<name>, with -2, -3, ... behind it if that is taken."""
+    stem = f"{datetime.now():%y-%m-%d}-{name}"
+    for number in range(1, 10_000):
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+    raise ValueError(f"runs/ has 10,000 folders named {stem}; tidy it up or set output_dir")
+
+
+def code_version() -> str | None:
+    """The git commit of the code that runs, with '-dirty' if files differ from it; None outside of git.
+
+    A job's snapshot has left git; what it was taken from stands in its GIT_COMMIT.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if (root / GIT_COMMIT).exists():
+        return (root / GIT_COMMIT).read_text(encoding="utf-8").strip() or None
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit, changes = (
+            subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
+            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
+        )
+    except (OSError, subprocess.CalledProcessError):  # no git program, or a repository without a commit
+        return None
+    return commit.strip() + ("-dirty" if changes.strip() else "")
 
 
 @contextmanager

@@ -1,0 +1,48 @@
+# make demo    set up, run a grid of experiments on this machine, print its table, draw its curves
+# make test    set up, run the whole test suite
+# make lint    style, types, who may import whom, generated files in step
+# make docs    write docs/options.md and the JSON schemas anew from Config
+# make clean   delete what these made: .venv and caches; runs/ and data/ stay
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := digits-example
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: $(VENV)/core
+	$(BIN)/python submit_multiple.py jobs/$(DEMO).yaml --local 2 -y $(if $(wildcard runs/*-$(DEMO)),--overwrite)
+	$(BIN)/python report.py "$$(ls -dt runs/*-$(DEMO) | head -n 1)"
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: $(VENV)/dev
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One pip command for all packages: torch, torchvision and timm must be chosen together.
+$(VENV)/core: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	"Python 3.11, 3.12 or 3.13 is needed and this is %d.%d; name another one: make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/dev: requirements-dev.txt $(VENV)/core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@

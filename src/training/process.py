@@ -1,0 +1,101 @@
+"""What a run needs of its process, and must give back: random states, threads, deterministic kernels.
+
+A program that imports `experiment_generator` draws its own random numbers between two epochs. `Process`
+keeps the two apart: inside its block the run's settings hold, inside `outside()` the program's do.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python's, numpy's and torch's global generators (those of all devices)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def get_random_states() -> dict[str, Any]:
+    """The states of the global generators, as plain data and tensors that torch.load reads with weights_only."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_initialized():
+        states["cuda"] = torch.cuda.get_rng_state_all()
+    return states
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    random.setstate(states["python"])
+    name, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+class Process:
+    """Within its block, the run's number of threads and deterministic kernels; at the end, all as it was before."""
+
+    def __init__(self, num_threads: int) -> None:
+        self.num_threads = num_threads
+        self._other: dict[str, Any] = {}
+
+    def _swap(self) -> None:
+        """Put the other side's settings and random states in force, and remember this side's."""
+        this = _get_settings()
+        _set_settings(self._other)
+        self._other = this
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Within this block the importing program's settings and random states hold again."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    def __enter__(self) -> Process:
+        # cuBLAS reads this once, at its first use; without it deterministic matrix products raise an error
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        self._other = _get_settings()
+        torch.set_num_threads(self.num_threads)
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        _set_settings(self._other)
+
+
+def _get_settings() -> dict[str, Any]:
+    return {
+        "threads": torch.get_num_threads(),
+        "benchmark": torch.backends.cudnn.benchmark,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "random": get_random_states(),
+    }
+
+
+def _set_settings(settings: dict[str, Any]) -> None:
+    torch.set_num_threads(settings["threads"])
+    torch.backends.cudnn.benchmark = settings["benchmark"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.use_deterministic_algorithms(settings["deterministic"], warn_only=settings["warn_only"])
+    set_random_states(settings["random"])

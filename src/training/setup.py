@@ -1,0 +1,93 @@
+"""What is decided before anything is loaded: folder, device, seeds, and the record of where it runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src import config as config_module
+from src import experiment, yaml_io
+from src.config import Config
+
+# The packages whose version can change a digit of the results.
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "libsvmdata")
+
+
+def prepare(config: Config) -> tuple[Config, Path, torch.device]:
+    """A copy of the config in which folder, device and seeds are decided, and the first two. Makes the folder.
+
+    Seeds that are null are drawn, or taken from the folder's config.yaml when a run is gone on with.
+    Raises ValueError if the device is not there or the folder cannot be written.
+    """
+    config = dataclasses.replace(config)
+    if config.output_dir is None:
+        name = f"{config.dataset}-{config.model}".replace("/", "_").replace(":", "_")
+        config.output_dir = str(experiment.new_run_folder(name))
+    folder = Path(config.output_dir)
+    asked = {key: value for key, value in _not_default(config).items() if key != "resume"}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / experiment.SPEC).exists():
+            experiment.write_text(folder / experiment.SPEC, yaml_io.dump(asked))
+    except OSError as error:
+        raise ValueError(f"output_dir {folder} cannot be written: {error.strerror}") from None
+    if config.resume == "never":
+        for name in (experiment.DONE, experiment.CHECKPOINT, experiment.BEST_CHECKPOINT, experiment.STATS):
+            (folder / name).unlink(missing_ok=True)
+    _choose_seeds(config, folder)
+    device = choose_device(config.device)
+    config.device = str(device)
+    config.host_name = socket.gethostname()
+    config.git_commit = experiment.code_version()
+    config.package_versions = {"python": platform.python_version(), **_versions()}
+    return config, folder, device
+
+
+def earlier_config(folder: Path) -> dict[str, Any]:
+    """The config.yaml of an earlier attempt in this folder; empty if there is none that can be read."""
+    try:
+        data = yaml_io.read(folder / experiment.CONFIG).data
+    except yaml_io.YamlError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name; without one, cuda where there is one, else cpu. Raises ValueError."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _choose_seeds(config: Config, folder: Path) -> None:
+    earlier = earlier_config(folder) if config.resume == "auto" else {}
+    for key in ("seed_model", "seed_training"):
+        if getattr(config, key) is None:
+            setattr(config, key, earlier.get(key, secrets.randbelow(2**31)))
+
+
+def _not_default(config: Config) -> dict[str, object]:
+    defaults = config_module.to_dict(Config())
+    return {key: value for key, value in config_module.to_dict(config).items() if value != defaults[key]}
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # an optional family that is not installed
+    return versions

@@ -1,0 +1,61 @@
+"""Fixtures that tests of several rooms share: small configs and a freshly run grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import run_command
+
+from src import config as config_module
+from src.config import Config
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Callable[..., Config]:
+    """Makes the config of a seeded run of milliseconds: linear on iris, 120 train and 30 test samples."""
+
+    def make(**changes: Any) -> Config:
+        values = {
+            "output_dir": str(tmp_path / "run"),
+            "dataset": "sklearn/iris",
+            "data_splits_map": {"train": "train[:80%]", "test": "train[80%:]"},
+            "model": "linear",
+            "batch_size": 16,
+            "base_lr": 0.1,
+            "train_length": 3,
+            "seed_model": 1,
+            "seed_training": 2,
+            "checkpoint_every_seconds": 0,
+        }
+        return config_module.build(values | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def demo_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a grid of four short experiments on digits, run by submit_multiple.py --local 2."""
+    folder = tmp_path_factory.mktemp("demo")
+    job = folder / "grid.yaml"
+    job.write_text(
+        f"""
+job_details: {{name: tiny-demo, output_dir: {folder / "runs"}}}
+parameters:
+  dataset: sklearn/digits
+  data_splits_map: {{train: 'train[:80%]', test: 'train[80%:]'}}
+  model: linear
+  train_length: 3
+  seed_model: 0
+  seed_training: 0
+  base_lr: [0.1, 0.3]
+  momentum: [0, 0.9]
+  averaging: poly_8
+"""
+    )
+    done = run_command("submit_multiple.py", job, "--local", "2", "-y")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (job_folder,) = (folder / "runs").iterdir()
+    return job_folder

@@ -1,0 +1,28 @@
+"""Functions that tests of several rooms share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Columns that a clock decides: the only ones in which two runs of one seeded config may differ.
+CLOCK = r"^timestamp$|time$|samples_per_second$"
+
+
+def stats_without_clock(folder: Path) -> str:
+    """The text of stats.csv less the columns that a clock decides, every other digit as it is in the file."""
+    stats = pd.read_csv(folder / "stats.csv", dtype=str, keep_default_na=False)
+    return stats.drop(columns=stats.filter(regex=CLOCK).columns).to_csv(index=False)
+
+
+def run_command(*arguments: str | Path, timeout: float = 120, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs `python <arguments>` from the repository's root, as a user would."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=timeout, **options
+    )

@@ -1,0 +1,156 @@
+"""Config: loading, overriding, checking."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers import ROOT, run_command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from src import config as config_module
+from src import yaml_io
+from src.config import Config, ConfigError
+
+
+def problems(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config_module.load(path, overrides)
+    return caught.value.problems
+
+
+def test_released_names_and_defaults_never_change() -> None:
+    released = yaml.safe_load((ROOT / "tests" / "released_options.yaml").read_text())
+    now = config_module.to_dict(Config())
+    assert {name: now.get(name, "gone") for name in released} == released
+    assert list(now) == list(released), "add new options to tests/released_options.yaml when they are released"
+
+
+def test_every_option_says_what_it_means() -> None:
+    for field in dataclasses.fields(Config):
+        assert len(field.metadata["meaning"]) > 10, field.name
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "value"),
+    [
+        ("base_lr: 1", "base_lr", 1.0),
+        ("base_lr: 1e-3", "base_lr", 0.001),
+        ("momentum: 0", "momentum", 0.0),
+        ("optim_alg: adam\nmomentum: '0.9,0.99'", "momentum", "0.9,0.99"),
+        ("eval_batch_size: null", "eval_batch_size", None),
+        ("data_splits_map: \"dict(train='train[:80%]', val='test')\"", "data_splits_map", {"train": "train[:80%]", "val": "test"}),
+        ("data_splits_map: \"{'train': 'train'}\"", "data_splits_map", {"train": "train"}),
+        ("model_kwargs: {depth: 3, nested: {a: [1, 2]}}", "model_kwargs", {"depth": 3, "nested": {"a": [1, 2]}}),
+        ("base_lr: 0.5\nweight_decay: ${base_lr}", "weight_decay", 0.5),
+    ],
+)  # fmt: skip
+def test_values_become_the_type_of_their_option(tmp_path: Path, text: str, option: str, value: Any) -> None:
+    (tmp_path / "cfg.yaml").write_text(text)
+    read = getattr(config_module.load(tmp_path / "cfg.yaml"), option)
+    assert read == value and type(read) is type(value)
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "cfg.yaml").write_text("# nothing\n")
+    assert config_module.load(tmp_path / "cfg.yaml") == Config()
+
+
+def test_a_base_is_relative_to_its_file_and_overridden_by_it(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.yaml").write_text("base: ../b.yaml\nbase_lr: 2\n")
+    (tmp_path / "b.yaml").write_text("base_lr: 1\nbatch_size: 7\ndata_splits_map: {train: train}\n")
+    config = config_module.load(tmp_path / "deep" / "a.yaml", ["batch_size=8", "data_splits_map.val=test[:10]"])
+    assert (config.base_lr, config.batch_size) == (2.0, 8)
+    assert config.data_splits_map == {"train": "train", "val": "test[:10]"}
+
+
+def test_a_base_that_leads_back_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("base: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("base: [a.yaml]\n")
+    assert "is its own base" in problems(tmp_path / "a.yaml")[0]
+
+
+def test_all_problems_are_told_at_once_each_with_its_place(tmp_path: Path) -> None:
+    path, base = tmp_path / "cfg.yaml", tmp_path / "base.yaml"
+    base.write_text("batch_size: 0\n")
+    path.write_text(
+        "base: base.yaml\nbase_rl: 1\nloss: lgo\nbase_lr: fast\nbase_lr: fast\nhost_name: me\n"
+        "averaging: ema_2\nlr_schedule: step\nmodel: tiny/lenett\nsteps_per_epoch: 1\nsamples_per_epoch: 2\n"
+    )
+    found = "\n".join(problems(path, "train_length=1.5", "nonsense", "model_kwargs=3"))
+    for sentence in [
+        f"{base}:1: batch_size must be at least 1, not 0",
+        f"{path}:2: unknown option 'base_rl'; did you mean 'base_lr'?",
+        f"{path}:3: loss: 'lgo' is not one of log, xentropy, mse, square; did you mean 'log'?",
+        f"{path}:5: 'base_lr' is set twice; the first is on line 4",
+        f"{path}:5: base_lr: 'fast' is not a number",
+        f"{path}:6: 'host_name' is filled in by the program; remove it",
+        f"{path}:7: unknown averaging 'ema_2'",
+        f"{path}:8: unknown lr_schedule 'step'",
+        f"{path}:9: unknown model 'tiny/lenett'",
+        f"{path}:11: steps_per_epoch and samples_per_epoch",
+        "command line: train_length: 1.5 is not a whole number",
+        "command line: 'nonsense' is not of the form key=value",
+        "command line: model_kwargs: 3 is not a dictionary",
+    ]:
+        assert sentence in found
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("base_lr: [", "cfg.yaml:2: not valid YAML"),
+        ("- base_lr", "must hold lines of the form"),
+        ("base_lr: !!python/object/apply:os.system [touch /tmp/x]", "not valid YAML"),
+        ("a: &a [*a]", "an alias contains itself"),
+        ("base: 3", "base must be a file name"),
+    ],
+)
+def test_a_file_that_is_no_config_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "cfg.yaml").write_text(text)
+    (found,) = problems(tmp_path / "cfg.yaml")
+    assert sentence in found
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert problems(tmp_path / "none.yaml") == [f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory"]
+
+
+def test_what_the_program_filled_in_may_be_read_back_from_config_yaml(tmp_path: Path) -> None:
+    config = Config(host_name="there", data_n_classes=10, output_dir="runs/a", base_lr=0.25)
+    for name in ("config.yaml", "other.yaml"):
+        (tmp_path / name).write_text(yaml_io.dump(config_module.to_dict(config)))
+    again = config_module.load(tmp_path / "config.yaml")
+    assert (again.base_lr, again.host_name, again.output_dir) == (0.25, None, None)
+    assert "filled in by the program" in problems(tmp_path / "other.yaml")[0]
+
+
+values = {
+    "base_lr": st.floats(0, 1e6),
+    "momentum": st.one_of(st.floats(0, 0.999), st.just("0.9,0.95")),
+    "batch_size": st.integers(1, 10**9),
+    "save_best_checkpoint": st.booleans(),
+    "seed_model": st.one_of(st.none(), st.integers(0, 2**40)),
+    "output_dir": st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$"))),
+    "averaging": st.one_of(st.none(), st.floats(0, 100).map(lambda eta: f"poly_{eta:.4f}")),
+    "model_input_shape": st.one_of(st.none(), st.lists(st.integers(1, 500), min_size=1, max_size=4)),
+    "model_kwargs": st.dictionaries(
+        st.text("abc_", min_size=1), st.one_of(st.integers(), st.booleans(), st.text("xyz1e-."))
+    ),
+}
+
+
+@given(st.fixed_dictionaries({"optim_alg": st.just("adam")}, optional=values))
+def test_a_config_written_and_read_is_the_same_config(chosen: dict[str, Any]) -> None:
+    config = config_module.build(chosen)
+    assert config_module.build(yaml_io.parse(yaml_io.dump(config_module.to_dict(config)), "text").data) == config
+
+
+def test_reading_configs_imports_nothing_heavy() -> None:
+    script = "import sys, src.config; src.config.build({}); print([m for m in ('torch', 'pandas', 'numpy') if m in sys.modules])"
+    assert run_command("-c", script).stdout.strip() == "[]"

@@ -1,0 +1,57 @@
+"""An experiment's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from src import experiment
+from src.experiment import Status
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "stats.csv"
+    experiment.write_text(path, "old")
+    with pytest.raises(RuntimeError), experiment.replacing(path) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    experiment.write_text(path, "new")
+    assert path.read_text() == "new" and [p.name for p in tmp_path.iterdir()] == ["stats.csv"]
+
+
+@pytest.mark.parametrize(
+    ("state", "done", "expected"),
+    [
+        (None, False, Status.PENDING),
+        ('{"status": "running"}', False, Status.RUNNING),
+        ('{"status": "running"}', True, Status.DONE),
+        ('{"status": "done"}', False, Status.PENDING),
+        ('{"status": "who knows"}', False, Status.PENDING),
+        ('{"status": "runn', False, Status.PENDING),
+        ("[]", False, Status.PENDING),
+    ],
+)
+def test_done_is_what_has_the_file_and_the_rest_is_what_state_json_says(
+    tmp_path: Path, state: str | None, done: bool, expected: Status
+) -> None:
+    if state is not None:
+        (tmp_path / "state.json").write_text(state)
+    if done:
+        (tmp_path / "done").touch()
+    assert experiment.status(tmp_path) == expected
+
+
+def test_a_new_run_never_takes_a_folder_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = [experiment.new_run_folder("a") for _ in range(3)]
+    assert len(set(folders)) == 3 and all(folder.is_dir() for folder in folders)
+
+
+def test_a_snapshot_knows_the_commit_it_was_taken_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "src").mkdir()
+    monkeypatch.setattr(experiment, "__file__", str(tmp_path / "src" / "experiment.py"))
+    assert experiment.code_version() is None
+    (tmp_path / "GIT_COMMIT").write_text("abc123-dirty\n")
+    assert experiment.code_version() == "abc123-dirty"

@@ -1,0 +1,256 @@
+"""One experiment: python train.py cfg.yaml [option=value ...]
+
+Read `experiment_generator` from top to bottom: it is the story of a training run. Other programs import
+it to do their own work between epochs:
+
+    from src.config import Config
+    from train import experiment_generator
+
+    for stats, model in experiment_generator(Config(dataset="sklearn/digits", ...)):
+        print(stats["test/last/accuracy"].iloc[-1])
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src import config as config_module
+from src import experiment, yaml_io
+from src.config import Config, ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+
+def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Module]]:
+    """Trains; yields (stats, model) after each epoch, with stats.csv of that epoch already on disk.
+
+    stats has a row an epoch; model is the live model (its last iterate, not the average). Goes on from
+    the checkpoint in output_dir unless config.resume is `never`; yields nothing if the experiment is done.
+    Closing the generator, or a stop signal (at the next step's edge), saves the state for resuming.
+    Raises Diverged; StoppedBySignal, which is a KeyboardInterrupt; ValueError with a sentence for the user.
+    """
+    # Imported here and not above, so that a typo in a config is told before the two seconds these take.
+    import torch
+
+    from src.data import load_data
+    from src.data.batches import eval_batches, train_batches
+    from src.logs import stats
+    from src.logs.record import RunRecord
+    from src.logs.resources import device_peak_mb
+    from src.models import build_model
+    from src.optim.averaging import build_average
+    from src.optim.optimizers import build_optimizer
+    from src.optim.schedules import learning_rate
+    from src.training import checkpoint, setup
+    from src.training.best import BestEpoch
+    from src.training.divergence import check_finite, check_loss, is_finite
+    from src.training.evaluation import batch_watcher, evaluate
+    from src.training.length import run_length
+    from src.training.losses import build_loss
+    from src.training.meter import Meter
+    from src.training.process import Process, seed_all
+    from src.training.signals import StopSignals
+    from src.training.state import TrainState
+    from src.training.step import train_step
+
+    config, folder, device = setup.prepare(config)
+    assert config.seed_model is not None and config.seed_training is not None  # prepare draws them
+    if (folder / experiment.DONE).exists():
+        return
+
+    with RunRecord(config) as record, StopSignals() as signals, Process(config.num_threads) as process:
+        # --- data, and what the config gets to know from it ---------------------------------------------
+        data = load_data(config)
+        train_data = data.splits["train"]
+        classification = data.n_classes is not None
+        output_dim = config.model_output_dim or data.n_classes or 1
+        micro_batch_size = math.ceil(config.batch_size / config.grad_accum_steps)
+        eval_batch_size = config.eval_batch_size or max(micro_batch_size, 256)
+        config.data_n_examples, config.data_n_classes = len(train_data), data.n_classes
+        config.data_split_sizes = {name: len(split) for name, split in data.splits.items()}
+        config.model_input_shape, config.model_output_dim = list(data.input_shape), output_dim
+        config.batch_size_accum, config.eval_batch_size = micro_batch_size, eval_batch_size
+        length = run_length(config, len(train_data))
+
+        # --- model, loss, optimizer, average ------------------------------------------------------------
+        seed_all(config.seed_model)
+        model = build_model(config, data.input_shape, output_dim).to(device)
+        loss = build_loss(config.loss)
+        optimizer = build_optimizer(config, model)
+        average = build_average(config, model)
+        seed_all(config.seed_training)
+
+        # --- what is evaluated, and what stats.csv will hold --------------------------------------------
+        models = {"last": model} | ({"av": average.module} if average is not None else {})
+        kinds = [kind for kind in models if config.evaluate in (kind, "both", None)]
+        evaluations = [(split, kind) for split in data.splits if split != "train" for kind in kinds]
+        columns = stats.columns([f"{split}/{kind}" for split, kind in evaluations], classification)
+        best = BestEpoch(config, columns)
+        state = TrainState(device, classification)
+
+        # --- resume -------------------------------------------------------------------------------------
+        parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "state": state, "best": best}
+        if average is not None:
+            parts["average"] = average
+        if (folder / experiment.CHECKPOINT).exists():
+            checkpoint.load(folder / experiment.CHECKPOINT, config, parts, device)
+        elif checkpoint.differences(setup.earlier_config(folder), config):
+            (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
+        experiment.write_text(folder / experiment.CONFIG, yaml_io.dump(config_module.to_dict(config)))
+        save = functools.partial(checkpoint.save, folder / experiment.CHECKPOINT, config, parts)
+        saved_at = time.monotonic()
+        record.start(state.step, length.total_steps, sum(p.numel() for p in model.parameters()))
+        batches = train_batches(train_data, config, device, start_step=state.step)
+        try:
+            for epoch in range(len(state.rows) + 1, length.n_epochs + 1):
+                if best.out_of_patience:
+                    break
+
+                # --- train ------------------------------------------------------------------------------
+                state.epoch.watch.start()
+                steps = range(state.step, length.epoch_end(epoch))
+                for step, micro_batches in zip(steps, state.epoch.watch.waiting(batches), strict=False):
+                    rate = learning_rate(config, step, length.total_steps, length.steps_per_unit)
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
+                    batch_loss, grad_norm = train_step(model, loss, optimizer, micro_batches, state.epoch.meter)
+                    if average is not None:
+                        average.update_parameters(model)
+                    state.count_step(micro_batches, grad_norm, rate)
+                    if state.step % config.log_interval == 0:  # only here the loop waits for the device
+                        value = batch_loss.item()
+                        record.log.info("epoch %d  step %d  loss %.6g  lr %.6g", epoch, state.step, value, rate)
+                        check_loss(value, config.max_allowed_loss, state.step)
+                    record.progress(state.step)
+                    signals.check()
+
+                # --- evaluate ---------------------------------------------------------------------------
+                row: dict[str, Any] = {"epoch": epoch if length.total_steps else 0, "step": state.step}
+                if state.epoch.n_steps > 0:
+                    row |= stats.prefixed("train", state.train_figures() | {"peak_memory_mb": device_peak_mb(device)})
+                    check_loss(row["train/loss"], config.max_allowed_loss, state.step)
+                    check_finite(model, state.step)
+                if config.averaging_buffers == "recompute" and "av" in kinds:
+                    torch.optim.swa_utils.update_bn(
+                        eval_batches(train_data, eval_batch_size, config, device), models["av"], device
+                    )
+                for split, kind in evaluations:
+                    figures = evaluate(
+                        models[kind],
+                        eval_batches(data.splits[split], eval_batch_size, config, device),
+                        loss,
+                        Meter(device, classification),
+                        batch_watcher(record.log, f"{split}/{kind}", config.log_interval_eval, signals.check),
+                    )
+                    row |= stats.prefixed(f"{split}/{kind}", figures)
+                row["timestamp"] = experiment.now()
+
+                # --- keep -------------------------------------------------------------------------------
+                improved = best.update(row)
+                state.end_epoch(row)
+                table = stats.table(state.rows, columns)
+                stats.write(folder / experiment.STATS, table)
+                if config.save_freq and epoch % config.save_freq == 0:
+                    for kind, kept in models.items():
+                        checkpoint.save_weights(folder / f"checkpoint-{kind}-epoch{epoch}.pt", kept, row)
+                if config.save_best_checkpoint and improved:
+                    checkpoint.save_weights(folder / experiment.BEST_CHECKPOINT, models[best.kind], row)
+                record.finished = epoch == length.n_epochs or best.out_of_patience
+                if record.finished or time.monotonic() - saved_at >= config.checkpoint_every_seconds:
+                    save()
+                    saved_at = time.monotonic()
+                record.epoch_over(row)
+                with process.outside():
+                    yield table, model
+        except (GeneratorExit, KeyboardInterrupt):
+            if not record.finished and is_finite(model):
+                save()
+            raise
+        finally:
+            batches.close()
+
+
+def run_one(path: Path, overrides: list[str]) -> int:
+    """Run the experiment of a config file, tell the user how it ended, return the exit code."""
+    try:
+        config = config_module.load(path, overrides)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return _give_up(path.parent if path.name == experiment.SPEC else None, str(error), experiment.EXIT_BAD_CONFIG)
+    if config.output_dir is None:  # the record of a run is named for its folder, any other config for its file
+        name = path.resolve().parent.name if path.name == experiment.CONFIG else path.stem
+        config.output_dir = str(experiment.new_run_folder(name))
+    folder = Path(config.output_dir)
+    if config.resume == "auto" and (folder / experiment.DONE).exists():
+        print(f"{folder} is done already; resume=never runs it again")
+        return experiment.EXIT_DONE
+    print(f"{folder}: started", flush=True)
+    try:
+        for stats, _ in experiment_generator(config):
+            final = stats.iloc[-1].filter(regex="/(loss|accuracy)$")
+        print(f"{folder}: done", "".join(f"\n  {name:24} {value:.6g}" for name, value in final.items()))
+        return experiment.EXIT_DONE
+    except experiment.Diverged as error:
+        print(f"{folder}: diverged: {error}", file=sys.stderr)
+        return experiment.EXIT_DIVERGED
+    except KeyboardInterrupt as error:
+        print(
+            f"{folder}: {error or 'interrupted'}; python train.py {folder / experiment.SPEC} goes on", file=sys.stderr
+        )
+        return getattr(error, "exit_code", 130)
+    except Exception as error:  # any: the traceback is in training.log, the sentence is for the terminal
+        print(f"{folder}: failed: {error or type(error).__name__}", file=sys.stderr)
+        return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
+
+
+def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
+    """Say in state.json why the experiment did not even start, if nothing else has said so."""
+    if folder is not None and folder.is_dir() and experiment.status(folder) == experiment.Status.PENDING:
+        state = experiment.read_state(folder) | {"status": experiment.Status.FAILED, "cause": cause.splitlines()[0]}
+        with contextlib.suppress(OSError):  # an unwritable folder is what it may be about; it was printed
+            experiment.write_state(folder, state)
+    return exit_code
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Run one experiment, or several in processes of their own.",
+        epilog="Options, their defaults and their meaning: docs/options.md",
+        fromfile_prefix_chars="@",
+    )
+    parser.add_argument(
+        "config", nargs="+", metavar="CONFIG.yaml", help="a config file; several are run one by one, or --parallel"
+    )
+    parser.add_argument("override", nargs="*", metavar="option=value", help="overrides an option of every config file")
+    parser.add_argument("--parallel", type=int, metavar="N", help="run N at a time, each in a process of its own")
+    options = parser.parse_args(arguments)
+    words = options.config + options.override
+    # Folder names hold '=' too, so what ends like a config file and is there is one.
+    paths = [
+        Path(word) for word in words if word.endswith((".yaml", ".yml")) and ("=" not in word or Path(word).exists())
+    ]
+    overrides = [word for word in words if Path(word) not in paths]
+    if not paths:
+        parser.error(f"no config file among {' '.join(words)}")
+    if options.parallel is not None and options.parallel < 1:
+        parser.error("--parallel must be at least 1")
+    if len(paths) == 1 and options.parallel is None:
+        return run_one(paths[0], overrides)
+    from src.training.worker import run_many
+
+    return run_many(paths, functools.partial(run_one, overrides=overrides), options.parallel or 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
