@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import math
 import sys
 import time
 from collections.abc import Iterator
@@ -43,7 +42,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     import torch
 
     from src.data import load_data
-    from src.data.batches import eval_batches, train_batches
+    from src.data.batches import eval_batches, micro_batch_size, train_batches
     from src.logs import stats
     from src.logs.record import RunRecord
     from src.logs.resources import device_peak_mb
@@ -70,17 +69,16 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
 
     with RunRecord(config) as record, StopSignals() as signals, Process(config.num_threads) as process:
         # --- data, and what the config gets to know from it ---------------------------------------------
-        data = load_data(config)
-        train_data = data.splits["train"]
+        data = load_data(config).to(device)
+        train_data, sizes = data.splits["train"], {name: len(split) for name, split in data.splits.items()}
         classification = data.n_classes is not None
         output_dim = config.model_output_dim or data.n_classes or 1
-        micro_batch_size = math.ceil(config.batch_size / config.grad_accum_steps)
-        eval_batch_size = config.eval_batch_size or max(micro_batch_size, 256)
-        config.data_n_examples, config.data_n_classes = len(train_data), data.n_classes
-        config.data_split_sizes = {name: len(split) for name, split in data.splits.items()}
+        config.batch_size_accum = micro_batch_size(config)
+        eval_batch_size = config.eval_batch_size or max(config.batch_size_accum, 256)
+        config.data_split_sizes, config.data_n_examples, config.data_n_classes = sizes, sizes["train"], data.n_classes
         config.model_input_shape, config.model_output_dim = list(data.input_shape), output_dim
-        config.batch_size_accum, config.eval_batch_size = micro_batch_size, eval_batch_size
-        length = run_length(config, len(train_data))
+        config.eval_batch_size = eval_batch_size
+        length = run_length(config, sizes["train"])
 
         # --- model, loss, optimizer, average ------------------------------------------------------------
         seed_all(config.seed_model)

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 from helpers import run_command
+from hypothesis import settings
 
 from src import config as config_module
 from src.config import Config
+
+settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
+settings.load_profile("any speed")
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""`python/<module>:<callable>`: reaching a user's own model, data set or optimizer by its name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+def import_callable(text: str, option: str) -> Callable[..., Any]:
+    """The object that `module:name` names, where Python's import path finds it.
+
+    `option` is the config option that `text` comes from, for messages. Raises ValueError if the module
+    cannot be imported, or has no such callable.
+    """
+    module_name, _, attribute = text.partition(":")
+    what = f"{option} 'python/{text}'"
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise ValueError(
+                f"{what}: there is no module {error.name!r} in the folder of train.py, in PYTHONPATH or installed"
+            ) from None
+        raise ValueError(f"{what}: importing {module_name!r} failed: {type(error).__name__}: {error}") from error
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        problem = "is not callable" if hasattr(module, attribute) else "does not exist"
+        raise ValueError(f"{what}: {attribute!r} {problem} in {module.__file__ or module_name}")
+    return found
+
+
+def call(text: str, option: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Import the callable that `module:name` names and call it.
+
+    Raises ValueError if it cannot be imported or does not take these arguments. What it raises itself
+    comes through as it is: its author needs the traceback.
+    """
+    function = import_callable(text, option)
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError as error:
+        given = ", ".join(["..." for _ in args] + [f"{name}=..." for name in kwargs])
+        raise ValueError(f"{option} 'python/{text}' is called as {text.partition(':')[2]}({given}): {error}") from None
+    return function(*args, **kwargs)
