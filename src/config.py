@@ -139,8 +139,21 @@ FIELDS = {f.name: f for f in dataclasses.fields(Config)}
 FILLED = frozenset(name for name, f in FIELDS.items() if f.metadata["section"] == "Filled in by the program")
 # Where a run writes, how often, and where its data lie: not what it computes.
 _CHANGES_NO_NUMBER = frozenset(
-    "output_dir resume checkpoint_every_seconds log_interval log_interval_eval log_to_stdout save_freq save_best_checkpoint "
-    "device multi_gpu num_workers data_dir data_download".split()
+    [
+        "output_dir",
+        "resume",
+        "checkpoint_every_seconds",
+        "log_interval",
+        "log_interval_eval",
+        "log_to_stdout",
+        "save_freq",
+        "save_best_checkpoint",
+        "device",
+        "multi_gpu",
+        "num_workers",
+        "data_dir",
+        "data_download",
+    ]
 )
 CHANGES_NUMBERS = tuple(name for name in FIELDS if name not in _CHANGES_NO_NUMBER and name not in FILLED)
 _TYPES = typing.get_type_hints(Config)
@@ -336,6 +349,8 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
         yield "evaluate", f"evaluate {config.evaluate!r} needs an average; set averaging"
     if config.model_pretrained and not config.model.startswith("timm/"):
         yield "model_pretrained", f"model_pretrained: {config.model!r} has no pretrained weights"
+    if config.model_kwargs and config.model.partition("/")[0] in ("linear", "tiny"):
+        yield "model_kwargs", f"model_kwargs: {config.model!r} takes none"
     if config.optim_alg == "sgd" and isinstance(config.momentum, str) and "," in config.momentum:
         yield "momentum", f"momentum {config.momentum!r} gives two betas, and sgd has one momentum"
     if config.model_input_shape is not None and not (

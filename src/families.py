@@ -30,6 +30,11 @@ class Family:
         return importlib.import_module(self.module)
 
 
+def _depths(extra: int) -> str:
+    """The numbers of layers 6n + extra, as alternatives of a regular expression."""
+    return "|".join(str(6 * n + extra) for n in range(1, 201))
+
+
 _LATER = "this version reads libsvm/, sklearn/ and python/ data only"
 
 # Each module has `load_source(name, config) -> Source` (src/data/source.py).
@@ -47,8 +52,8 @@ MODELS = {
     "linear": Family("src.models.linear", r"(no_bias)?", "linear/no_bias"),
     "tiny": Family(
         "src.models.tiny",
-        r"lenet|resnet_[1-9]\d*|vgg_[1-9]\d*|wrn_[1-9]\d*_[1-9]\d*",
-        "tiny/lenet, tiny/resnet_20, tiny/vgg_11, tiny/wrn_16_4",
+        rf"lenet|resnet_({_depths(2)})|vgg_(11|13|16|19)|wrn_({_depths(4)})_[1-9]\d*",
+        "tiny/lenet, tiny/resnet_20 (6n+2 layers), tiny/vgg_11 (13, 16, 19), tiny/wrn_16_4 (6n+4 layers, width)",
     ),
     "timm": Family("src.models.timm", r".+", "timm/resnet18"),
     "python": Family("src.models.python", CALLABLE, "python/my_models:MyNet"),

@@ -1,0 +1,19 @@
+"""`python/<module>:<callable>`: a user's own model, without touching src."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from src import python_object
+from src.config import Config
+
+
+def build(name: str, input_shape: tuple[int, ...], output_dim: int, config: Config) -> nn.Module:
+    """Calls `name` ('module:callable') as callable(num_classes=..., input_shape=..., **config.model_kwargs)."""
+    for key in ("num_classes", "input_shape"):
+        if key in config.model_kwargs:
+            raise ValueError(f"model_kwargs: {key!r} comes from the data; remove it")
+    model = python_object.call(name, "model", num_classes=output_dim, input_shape=input_shape, **config.model_kwargs)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model 'python/{name}' returned {type(model).__name__}, not a torch.nn.Module")
+    return model

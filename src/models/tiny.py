@@ -1,0 +1,154 @@
+"""`tiny/...`: small convolutional networks, for images from 8x8 up with any number of channels.
+
+The ones published for CIFAR, in their usual form, adapted only where a small or an oblong image asks for it.
+No feature map becomes smaller than 2x2, so that batch norm can train on a last batch of one sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from src.config import Config
+
+
+def build(name: str, input_shape: tuple[int, ...], output_dim: int, config: Config) -> nn.Module:
+    """`name` is lenet, resnet_<depth>, vgg_<depth> or wrn_<depth>_<width>; src/families.py says which depths exist.
+
+    Raises ValueError if input_shape is not (channels, height >= 8, width >= 8).
+    """
+    if len(input_shape) != 3 or min(input_shape[1:]) < 8:
+        raise ValueError(
+            f"model 'tiny/{name}' takes images (channels, height, width) of at least 8x8, and the samples have "
+            f"shape {input_shape}; model_input_shape, such as [1, 28, 28], views flat data as an image"
+        )
+    kind, *numbers = name.split("_")
+    builders: dict[str, Callable[..., nn.Module]] = {
+        "lenet": lenet,
+        "resnet": resnet,
+        "vgg": vgg,
+        "wrn": wide_resnet,
+    }
+    return builders[kind](input_shape, output_dim, *map(int, numbers))
+
+
+def lenet(input_shape: tuple[int, ...], output_dim: int) -> nn.Module:
+    """Two convolutions and two linear layers, after LeNet-5 (LeCun et al. 1998), with ReLU; 85,000 parameters at 8x8."""
+    channels, height, width = input_shape
+    first = 2 if min(height, width) >= 16 else 1  # an 8x8 image can be halved once only, and later is better
+    # Leaves 4 to 7 rows and columns. Not adaptive pooling: its gradient is not deterministic on a GPU.
+    last = (height // first // 4, width // first // 4)
+    rows, columns = height // first // last[0], width // first // last[1]
+    return nn.Sequential(
+        nn.Conv2d(channels, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(first),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(last),
+        nn.Flatten(),
+        nn.Linear(64 * rows * columns, 64),
+        nn.ReLU(),
+        nn.Linear(64, output_dim),
+    )
+
+
+def vgg(input_shape: tuple[int, ...], output_dim: int, depth: int) -> nn.Module:
+    """VGG with batch norm (Simonyan and Zisserman 2015) and one linear layer, as is usual on CIFAR."""
+    blocks = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+    channels, smaller_side = input_shape[0], min(input_shape[1:])
+    layers: list[nn.Module] = []
+    for width, repeats in zip((64, 128, 256, 512, 512), blocks[depth], strict=True):
+        for _ in range(repeats):
+            layers += [_conv3x3(channels, width), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+        if smaller_side >= 4:
+            layers.append(nn.MaxPool2d(2))
+            smaller_side //= 2
+    return _he_init(nn.Sequential(*layers, *_average_and_classify(512, output_dim)))
+
+
+def resnet(input_shape: tuple[int, ...], output_dim: int, depth: int) -> nn.Module:
+    """ResNet for CIFAR (He et al. 2016a, section 4.2): three stages of n blocks, depth 6n+2."""
+    n = (depth - 2) // 6
+    layers: list[nn.Module] = [_conv3x3(input_shape[0], 16), nn.BatchNorm2d(16), nn.ReLU()]
+    layers += _stages(ResNetBlock, 16, (16, 32, 64), n)
+    return _he_init(nn.Sequential(*layers, *_average_and_classify(64, output_dim)))
+
+
+def wide_resnet(input_shape: tuple[int, ...], output_dim: int, depth: int, width: int) -> nn.Module:
+    """WRN-depth-width (Zagoruyko and Komodakis 2016) without dropout: three stages of n blocks, depth 6n+4."""
+    n = (depth - 4) // 6
+    layers: list[nn.Module] = [_conv3x3(input_shape[0], 16)]
+    layers += _stages(WideResNetBlock, 16, (16 * width, 32 * width, 64 * width), n)
+    layers += [nn.BatchNorm2d(64 * width), nn.ReLU()]
+    return _he_init(nn.Sequential(*layers, *_average_and_classify(64 * width, output_dim)))
+
+
+class ResNetBlock(nn.Module):
+    """Two convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(channels, width, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv3x3(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels != width:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(residual + self.shortcut(x))
+
+
+class WideResNetBlock(nn.Module):
+    """The same with batch norm and ReLU before each convolution (He et al. 2016b)."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv1 = _conv3x3(channels, width, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv2 = _conv3x3(width, width)
+        self.shortcut: nn.Module | None = None
+        if stride != 1 or channels != width:
+            self.shortcut = nn.Conv2d(channels, width, 1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = F.relu(self.bn1(x))
+        residual = self.conv2(F.relu(self.bn2(self.conv1(activated))))
+        return residual + (x if self.shortcut is None else self.shortcut(activated))
+
+
+def _stages(
+    block: Callable[[int, int, int], nn.Module], channels: int, widths: tuple[int, ...], n: int
+) -> list[nn.Module]:
+    """n blocks of each width; every stage after the first starts by halving height and width."""
+    layers = []
+    for stage, width in enumerate(widths):
+        for i in range(n):
+            layers.append(block(channels, width, 2 if stage > 0 and i == 0 else 1))
+            channels = width
+    return layers
+
+
+def _conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)  # batch norm has the bias
+
+
+def _average_and_classify(width: int, output_dim: int) -> list[nn.Module]:
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, output_dim)]
+
+
+def _he_init(model: nn.Module) -> nn.Module:
+    """Normal weights with variance 2 / fan-out in every convolution (He et al. 2015)."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return model
