@@ -45,7 +45,7 @@ def test_every_option_says_what_it_means() -> None:
         ("eval_batch_size: null", "eval_batch_size", None),
         ("data_splits_map: \"dict(train='train[:80%]', val='test')\"", "data_splits_map", {"train": "train[:80%]", "val": "test"}),
         ("data_splits_map: \"{'train': 'train'}\"", "data_splits_map", {"train": "train"}),
-        ("model_kwargs: {depth: 3, nested: {a: [1, 2]}}", "model_kwargs", {"depth": 3, "nested": {"a": [1, 2]}}),
+        ("model: timm/x\nmodel_kwargs: {depth: 3, nested: {a: [1, 2]}}", "model_kwargs", {"depth": 3, "nested": {"a": [1, 2]}}),
         ("base_lr: 0.5\nweight_decay: ${base_lr}", "weight_decay", 0.5),
     ],
 )  # fmt: skip
@@ -145,7 +145,7 @@ values = {
 }
 
 
-@given(st.fixed_dictionaries({"optim_alg": st.just("adam")}, optional=values))
+@given(st.fixed_dictionaries({"optim_alg": st.just("adam"), "model": st.just("timm/x")}, optional=values))
 def test_a_config_written_and_read_is_the_same_config(chosen: dict[str, Any]) -> None:
     config = config_module.build(chosen)
     assert config_module.build(yaml_io.parse(yaml_io.dump(config_module.to_dict(config)), "text").data) == config
