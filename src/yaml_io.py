@@ -56,9 +56,9 @@ _Loader.add_implicit_resolver(
 
 def parse(text: str, origin: str) -> Document:
     """Read one YAML document. Raises YamlError, with `origin` and the line, on bad syntax or a tag."""
-    loader = _Loader(text)
     document = Document(origin)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         if node is not None:
             document.data = _construct(loader, node, (), document)
@@ -69,8 +69,6 @@ def parse(text: str, origin: str) -> Document:
         raise YamlError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
     except RecursionError:
         raise YamlError(f"{origin}: nested too deeply, or an alias contains itself") from None
-    finally:
-        loader.dispose()
 
 
 def read(path: Path) -> Document:
@@ -111,7 +109,11 @@ def _construct(loader: Any, node: yaml.Node, place: Place, document: Document) -
         return [_construct(loader, item, (*place, i), document) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return _construct_mapping(loader, node, place, document)
-    return loader.construct_object(node, deep=True)
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError:  # such as 0b_, which looks like a binary number and is none
+        line = node.start_mark.line + 1
+        raise YamlError(f"{document.origin}:{line}: {node.value!r} cannot be read; quote it if it is text") from None
 
 
 def _construct_mapping(loader: Any, node: yaml.MappingNode, place: Place, document: Document) -> dict[Any, Any]:

@@ -46,6 +46,14 @@ def test_every_key_set_twice_is_a_problem_and_a_merged_key_may_be_set_anew() -> 
     assert document.data["f"] == {"e": 2}
 
 
+@given(st.text("0b_x:-+.e1 \n[]{}&*a'\"#|>!%@", max_size=30))
+def test_any_text_is_read_or_refused_with_its_place(text: str) -> None:
+    try:
+        yaml_io.parse(text, "f.yaml")
+    except yaml_io.YamlError as error:
+        assert str(error).startswith("f.yaml")
+
+
 def test_aliases_that_multiply_are_stopped() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]

@@ -1,0 +1,271 @@
+"""From experiment folders to one data frame, `big_df`, in which every row is one experiment.
+
+    big_df = read_experiments("runs/25-01-31-digits")
+    big_df.query("base_lr < 1").groupby("model")["status"].count()
+    final(big_df, "test/last/accuracy").max()
+
+Experiments that run, wait or are damaged have their row too, with what can be read of them.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from src import config, experiment, yaml_io
+
+
+def read_experiments(
+    jobs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], index_field: str = "epoch", only_done: bool = False
+) -> pd.DataFrame:
+    """big_df: one row an experiment, with its path as index.
+
+    `jobs` is a job folder, one experiment's folder, a glob such as `runs/25-*`, or a list of these.
+    Columns, in this order: every config field and any further key of config.yaml (numbers, booleans and
+    text typed), `status`, and every column of stats.csv. A cell of a stats column is a Series over the
+    epochs, indexed by the stats column `index_field`; it is empty where there are no figures (yet).
+
+    What cannot be read of an experiment is missing in its row, and a warning names its folder.
+    Raises ValueError for a job that does not exist and for an `index_field` that is in no stats.csv.
+    """
+    folders = _find_experiments([jobs] if isinstance(jobs, str | os.PathLike) else list(jobs))
+    statuses = {folder: experiment.status(folder) for folder in folders}
+    if only_done:
+        folders = [folder for folder in folders if statuses[folder] == experiment.Status.DONE]
+
+    problems: dict[Path, list[str]] = {folder: [] for folder in folders}
+    configs = [_read_config(folder, problems[folder]) for folder in folders]
+    stats = [_read_stats(folder, problems[folder]) for folder in folders]
+    names = list(dict.fromkeys(name for frame in stats for name in frame.columns))
+    if names and index_field not in names:
+        raise ValueError(f"index_field {index_field!r} is not in any stats.csv; there are: {', '.join(names)}")
+    for folder, said in problems.items():
+        if said:
+            warnings.warn(f"{folder}: {'; '.join(said)}", stacklevel=2)
+
+    index = pd.Index([str(folder) for folder in folders], name="path", dtype="str")
+    options = list(dict.fromkeys([*config.FIELDS, *(key for values in configs for key in values)]))
+    columns = {name: _typed(name, [values.get(name) for values in configs], index) for name in options}
+    columns["status"] = pd.Series([str(statuses[folder]) for folder in folders], index, dtype="str")
+    for name, cells in _cells(stats, names, index_field).items():
+        columns[name] = pd.Series(cells, index)
+    return pd.DataFrame(columns, index=index)
+
+
+def final(big_df: pd.DataFrame, column: str) -> pd.Series:
+    """The last value of each experiment's Series in a stats column; NaN where there is none."""
+    if column not in stats_columns(big_df):
+        raise ValueError(f"{column!r} is no stats column; there are: {', '.join(stats_columns(big_df)) or 'none'}")
+    return big_df[column].map(lambda series: series.iloc[-1] if len(series) else np.nan)
+
+
+def stats_columns(big_df: pd.DataFrame) -> list[str]:
+    """The columns whose cells are Series."""
+    return [name for name in big_df.columns if len(big_df) and isinstance(big_df[name].iloc[0], pd.Series)]
+
+
+# The program decides these where they are null, and says in config.yaml what it took.
+_DECIDED = ("device", "seed_model", "seed_training", "model_input_shape", "model_output_dim")
+
+
+def varying(big_df: pd.DataFrame) -> list[str]:
+    """The config columns that differ between experiments by intention: what a grid runs over.
+
+    What the program fills in is left out, and so is what it decided: seeds that are different in every
+    experiment, and shapes that differ because data sets do (unless nothing else varies).
+    """
+    options = big_df.columns[: big_df.columns.get_loc("status")]  # behind it are figures, and what the user added
+    readable = big_df[big_df["dataset"].notna()]  # a row whose config is damaged says nothing here
+    differ = []
+    for name in (name for name in options if name not in config.FILLED and name != "output_dir"):
+        column = readable[name].dropna() if name in _DECIDED else readable[name]
+        if column.map(repr).nunique() > 1:  # repr, since values may be dictionaries or lists
+            differ.append(name)
+    drawn = [name for name in ("seed_model", "seed_training") if readable[name].dropna().is_unique]
+    inferred = ["model_input_shape", "model_output_dim"] if "dataset" in differ else []
+    return [name for name in differ if name not in (*drawn, *inferred)] or differ
+
+
+def metrics(big_df: pd.DataFrame) -> list[str]:
+    """The accuracies and losses among the stats columns, the one to judge experiments by first.
+
+    Accuracy comes before loss, a validation split before test before the others before train, `last` before `av`.
+    """
+
+    def rank(name: str) -> tuple[bool, bool, int, bool]:
+        split = name.split("/")[0]
+        place = 0 if split.startswith("val") else {"test": 1, "train": 3}.get(split, 2)
+        return split == "train", not name.endswith("/accuracy"), place, "/av/" in name
+
+    return sorted((name for name in stats_columns(big_df) if name.endswith(("/accuracy", "/loss"))), key=rank)
+
+
+def larger_is_better(column: str) -> bool:
+    """Whether a larger value of a stats column is the better one; losses and times should be small."""
+    return column.endswith(("accuracy", "per_second"))
+
+
+# --- finding ------------------------------------------------------------------------------------------
+
+
+def _find_experiments(jobs: list[Any]) -> list[Path]:
+    if not jobs:
+        raise ValueError("no job was named")
+    found: dict[str, Path] = {}  # by absolute path: overlapping globs name an experiment twice
+    for job in jobs:
+        try:
+            folders = _experiments_of(Path(job))
+        except OSError as error:
+            raise ValueError(f"{error.filename or job} cannot be read: {error.strerror}") from None
+        found |= {str(folder.absolute()): folder for folder in folders if str(folder.absolute()) not in found}
+    return list(found.values())
+
+
+def _experiments_of(job: Path) -> list[Path]:
+    if job.is_dir():
+        experiments = _in_folder(job)
+        if not experiments:
+            raise ValueError(f"{job} holds no experiments; it has {_names_in(job)}")
+        return experiments
+    matches = [Path(match) for match in sorted(glob.glob(str(job)))]  # noqa: PTH207 - Path.glob takes no absolute one
+    experiments = [folder for match in matches if match.is_dir() for folder in _in_folder(match)]
+    if not experiments:
+        said = "matches no experiment" if glob.has_magic(str(job)) else "is no folder"
+        raise ValueError(f"{job} {said}; {job.parent} has {_names_in(job.parent)}")
+    return experiments
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The folder itself if it is an experiment, else the experiments in it, in the order of their numbers."""
+
+    def is_experiment(folder: Path) -> bool:
+        return any((folder / name).is_file() for name in (experiment.SPEC, experiment.CONFIG, experiment.STATS))
+
+    def number_then_name(folder: Path) -> tuple[float, str]:
+        number = folder.name.partition("_")[0]
+        return float(number) if number.isdecimal() else np.inf, folder.name
+
+    if is_experiment(folder):
+        return [folder]
+    return sorted((child for child in folder.iterdir() if is_experiment(child)), key=number_then_name)
+
+
+def _names_in(folder: Path) -> str:
+    names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else "nothing in it"
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+_DEFAULTS = config.to_dict(config.Config())
+
+
+def _read_config(folder: Path, problems: list[str]) -> dict[str, Any]:
+    """What was run, or else what was asked for; empty if neither can be read. Adds to `problems`."""
+    run, spec = folder / experiment.CONFIG, folder / experiment.SPEC
+    if run.exists():
+        try:
+            return _DEFAULTS | _read_options(run)
+        except ValueError as error:
+            problems.append(f"{experiment.CONFIG} is damaged ({_reason(error, run)})")
+    try:
+        return config.to_dict(config.load(spec))
+    except ValueError as error:
+        problems.append(f"{experiment.SPEC} cannot be used ({_reason(error, spec)})")
+    try:
+        return _DEFAULTS | _read_options(spec)  # an option that is misspelt does not hide the others
+    except ValueError:
+        return {}
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    data = yaml_io.read(path).data
+    if not isinstance(data, dict):
+        raise ValueError("it holds no options")
+    return {str(key): value for key, value in data.items()}
+
+
+def _read_stats(folder: Path, problems: list[str]) -> pd.DataFrame:
+    """stats.csv, a row an epoch; empty if there is none or it cannot be read. Adds to `problems`."""
+    path = folder / experiment.STATS
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return pd.DataFrame()
+    except OSError as error:
+        problems.append(f"{experiment.STATS} cannot be read ({error.strerror})")
+        return pd.DataFrame()
+    whole, _, torn = text.rpartition(b"\n")
+    if torn:
+        problems.append(f"{experiment.STATS} ends within a line, which is left out")
+    try:
+        text_stats = pd.read_csv(io.BytesIO(whole))
+        if "epoch" not in text_stats.columns or not isinstance(text_stats.index, pd.RangeIndex):
+            raise ValueError("its first line does not name its columns, or not all")
+        stats = pd.DataFrame({name: _numbers(text_stats[name]) for name in text_stats.columns})
+    except ValueError as error:  # pandas' errors of parsing are ValueErrors
+        problems.append(f"{experiment.STATS} is damaged ({_reason(error, path)})")
+        return pd.DataFrame()
+    lost = int((stats.isna() & text_stats.notna()).sum().sum())
+    if lost:
+        problems.append(f"{experiment.STATS} has values that are no numbers ({lost} of {stats.size})")
+    return stats
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """A column of stats.csv as times or numbers; NaT or NaN for what is neither."""
+    if column.name == "timestamp":
+        return pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    return column if pd.api.types.is_numeric_dtype(column) else pd.to_numeric(column, errors="coerce")
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """The first line of a message, without the path, which the warning has named."""
+    return (str(error).splitlines() or [type(error).__name__])[0].removeprefix(f"{path}: ").replace(f"{path}:", "line ")
+
+
+# --- the frame ----------------------------------------------------------------------------------------
+
+
+def _typed(name: str, values: list[Any], index: pd.Index) -> pd.Series:
+    """A column with the narrowest type that holds its values; None is the missing value of that type."""
+    present = [value for value in values if value is not None]
+    kinds = {type(value) for value in present}
+    if kinds == {int} and isinstance(_DEFAULTS.get(name), float):
+        kinds = {float}
+    dtype = "object"
+    if kinds == {bool}:
+        dtype = "boolean" if len(present) < len(values) else "bool"
+    elif kinds <= {int, float} and any(abs(value) >= 2**63 for value in present if isinstance(value, int)):
+        pass  # too large for numpy's integers, and for floats without a loss
+    elif kinds in ({float}, {int, float}):
+        dtype = "float64"
+    elif kinds == {int}:
+        dtype = "Int64" if len(present) < len(values) else "int64"
+    elif kinds == {str}:
+        dtype = "str"
+    return pd.Series(values, index, dtype=dtype)
+
+
+def _cells(stats: list[pd.DataFrame], names: list[str], index_field: str) -> dict[str, np.ndarray]:
+    """Column name -> one Series for each experiment."""
+    cells = {name: np.empty(len(stats), dtype=object) for name in names}
+    for row, frame in enumerate(stats):
+        if index_field in frame.columns:  # a damaged line has no place on that axis
+            indexed = frame[frame[index_field].notna()].set_index(index_field, drop=False)
+        else:
+            indexed = pd.DataFrame()
+        for name in names:
+            if name in indexed.columns:
+                cells[name][row] = indexed[name]
+            else:
+                cells[name][row] = pd.Series([], pd.Index([], name=index_field), dtype=float, name=name)
+    return cells
