@@ -189,29 +189,45 @@ def build(values: Mapping[str, Any], where: Callable[[str], str] = lambda key: "
 
     `where` tells the place of a key for messages, such as `cfg.yaml:3`. Raises ConfigError.
     """
-    node = copy.deepcopy(_template())
     problems = []
+    if "${" in repr(values):
+        try:
+            values = _interpolated(values)
+        except OmegaConfBaseException as error:
+            raise ConfigError([f"{where(str(error.key))}: {str(error).splitlines()[0]}"]) from None
+    config = Config()
     for key, value in values.items():
         if key not in FIELDS:
-            problems.append(f"{where(key)}: unknown option {key!r}{_nearest(key)}")
+            problems.append(f"{where(key)}: unknown option {key!r}{nearest(key)}")
         elif key in FILLED and value is not None:
             problems.append(f"{where(key)}: {key!r} is filled in by the program; remove it")
         else:
             try:
-                OmegaConf.update(node, key, value, merge=False)
-            except (OmegaConfBaseException, ValueError):
-                problems.append(f"{where(key)}: {key}: {_short(value)} is not {type_name(key)}")
-    try:
-        config: Config = OmegaConf.to_object(node)  # type: ignore[assignment]
-    except OmegaConfBaseException as error:  # an interpolation such as ${nothing}
-        raise ConfigError([*problems, f"{where(str(error.key))}: {str(error).splitlines()[0]}"]) from None
-    problems += [f"{where(key)}: {message}" for key, message in _check(config)]
+                setattr(config, key, convert(key, value))
+            except ValueError as error:
+                problems.append(f"{where(key)}: {error}")
+    problems += [f"{where(key)}: {message}" for key, message in check(config)]
     if problems:
         raise ConfigError(problems)
-    config.data_splits_map = grammar.parse_splits_map(config.data_splits_map)
-    if not isinstance(config.momentum, str):
-        config.momentum = float(config.momentum)
     return config
+
+
+def convert(option: str, value: Any) -> Any:
+    """The value as the option's type: 1 as 1.0, the text of a dictionary as the dictionary. Raises ValueError."""
+    if option == "data_splits_map":
+        return grammar.parse_splits_map(value)
+    if option == "momentum":
+        grammar.parse_betas(value)
+        return value if isinstance(value, str) else float(value)
+    try:
+        # the template is used again and again: only what was set last is read from it
+        OmegaConf.update(_template(), option, value, merge=False)
+        typed = _template()[option]
+    except (OmegaConfBaseException, ValueError):
+        text = repr(value)
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise ValueError(f"{option}: {shown} is not {type_name(option)}") from None
+    return OmegaConf.to_container(typed) if OmegaConf.is_config(typed) else typed
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -240,6 +256,14 @@ def type_name(key: str) -> str:
 @functools.cache
 def _template() -> Any:
     return OmegaConf.structured(Config)
+
+
+def _interpolated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with `${other_option}` replaced, other options being as they are set here or by default."""
+    everything = OmegaConf.create({**to_dict(Config()), **values})
+    resolved = OmegaConf.to_container(everything, resolve=True)
+    assert isinstance(resolved, dict)
+    return {key: resolved[key] for key in values}
 
 
 def _read_with_bases(path: Path, trail: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str], list[str]]:
@@ -287,33 +311,24 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
     _set(values[keys[0]], keys[1:], value)
 
 
-def _nearest(key: str) -> str:
+def nearest(key: str) -> str:
+    """`; did you mean ...?` for an option that does not exist; empty if nothing is near."""
     close = difflib.get_close_matches(str(key), FIELDS, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 # --- checks -------------------------------------------------------------------------------------------
 
 
-def _check(config: Config) -> Iterable[tuple[str, str]]:
+def check(config: Config) -> Iterable[tuple[str, str]]:
     """(option, sentence) for everything wrong that can be known without torch and without data."""
     yield from _check_limits(config)
     for option, table in (("dataset", families.DATA), ("model", families.MODELS), ("optim_alg", families.OPTIMIZERS)):
         name = getattr(config, option)
         if message := grammar.problem(lambda text, o=option, t=table: families.find(o, text, t), name):  # type: ignore[misc]
             yield option, message
-    for option, parse in (
-        ("data_splits_map", grammar.parse_splits_map),
-        ("lr_schedule", grammar.parse_schedule),
-        ("momentum", grammar.parse_betas),
-    ):
-        if message := grammar.problem(parse, getattr(config, option)):
-            yield option, message
+    if message := grammar.problem(grammar.parse_schedule, config.lr_schedule):
+        yield "lr_schedule", message
     if config.averaging is not None and (message := grammar.problem(grammar.parse_averaging, config.averaging)):
         yield "averaging", message
     yield from _check_together(config)

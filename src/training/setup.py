@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.metadata
 import platform
 import secrets
@@ -26,16 +25,18 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     Seeds that are null are drawn, or taken from the folder's config.yaml when a run is gone on with.
     Raises ValueError if the device is not there or the folder cannot be written.
     """
-    config = dataclasses.replace(config)
+    asked = {key: value for key, value in config_module.to_dict(config).items() if key not in config_module.FILLED}
+    config = config_module.build(asked)  # a program may have made it without a check
     if config.output_dir is None:
         name = f"{config.dataset}-{config.model}".replace("/", "_").replace(":", "_")
         config.output_dir = str(experiment.new_run_folder(name))
     folder = Path(config.output_dir)
-    asked = {key: value for key, value in _not_default(config).items() if key != "resume"}
+    defaults = config_module.to_dict(Config()) | {"resume": config.resume}
+    spec = {key: value for key, value in config_module.to_dict(config).items() if value != defaults[key]}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / experiment.SPEC).exists():
-            experiment.write_text(folder / experiment.SPEC, yaml_io.dump(asked))
+        if config.resume == "never" or not (folder / experiment.SPEC).exists():
+            experiment.write_text(folder / experiment.SPEC, yaml_io.dump(spec))
     except OSError as error:
         raise ValueError(f"output_dir {folder} cannot be written: {error.strerror}") from None
     if config.resume == "never":
@@ -76,11 +77,6 @@ def _choose_seeds(config: Config, folder: Path) -> None:
     for key in ("seed_model", "seed_training"):
         if getattr(config, key) is None:
             setattr(config, key, earlier.get(key, secrets.randbelow(2**31)))
-
-
-def _not_default(config: Config) -> dict[str, object]:
-    defaults = config_module.to_dict(Config())
-    return {key: value for key, value in config_module.to_dict(config).items() if value != defaults[key]}
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,104 @@
+"""Checks every experiment of a grid as `config.build` would, in time that suits ten thousand of them.
+
+A value is converted once, however many experiments have it; only what concerns several options
+together is looked at in each experiment.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from src import config
+from src.config import Config
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One value that a job file gives to an option."""
+
+    value: Any  # as it stands in the file, or as a formula gave it
+    where: str  # file:line
+    typed: Any  # of the option's type; `value` if it cannot be converted
+    problem: str  # why it cannot be converted; empty if it can
+
+
+Point = dict[str, Cell]  # some options of one experiment
+
+
+def cell(option: str, value: Any, where: str) -> Cell:
+    """The cell of a value, converted to the option's type."""
+    if option not in _settable():
+        return Cell(value, where, value, "")  # the option itself has been complained of
+    if "${" in repr(value):
+        wrong = f"{option}: {value!r} holds '${{', and a job has no interpolation; write the value"
+        return Cell(value, where, value, wrong)
+    try:
+        return Cell(value, where, config.convert(option, value), "")
+    except ValueError as error:
+        return Cell(value, where, value, str(error))
+
+
+def problems(points: list[Point], place: str) -> list[str]:
+    """What is wrong with the experiments: a sentence for each thing, with its place and how often it occurs.
+
+    `place` is where the experiments stand as a whole, for what no single value is to blame for.
+    """
+    found: Counter[str] = Counter()
+    repeated: dict[str, str] = {}  # place -> sentence on the first pair
+    n_repeated: Counter[str] = Counter()
+    first: dict[str, int] = {}
+    for number, point in enumerate(points):
+        found.update(f"{c.where}: {c.problem}" for c in point.values() if c.problem)
+        good = {option: c.typed for option, c in point.items() if option in _settable() and not c.problem}
+        experiment = Config(**good)
+        for option, message in config.check(experiment):
+            found[f"{point[option].where if option in point else place}: {message}"] += 1
+
+        # the defaults are part of it: `momentum: 0.9` is the experiment that does not name momentum
+        rest = [(option, repr(c.value)) for option, c in point.items() if option not in good]
+        other = first.setdefault(f"{experiment!r} {rest}", number)
+        if other != number:
+            where, reason = _repetition(points[other], point, place)
+            n_repeated[where] += 1
+            repeated.setdefault(where, f"experiments {other} and {number} are the same{reason}")
+    return [
+        *(sentence + _how_many(count, len(points)) for sentence, count in found.items()),
+        *(f"{where}: {sentence}{_and_more(n_repeated[where] - 1)}" for where, sentence in repeated.items()),
+    ]
+
+
+def is_dictionary(option: str) -> bool:
+    """Whether one value of the option is a dictionary (or the text of one)."""
+    return option in config.FIELDS and config.type_name(option).startswith("a dictionary")
+
+
+def is_list(option: str) -> bool:
+    """Whether one value of the option is a list."""
+    return option in config.FIELDS and config.type_name(option).startswith("a list")
+
+
+@functools.cache
+def _settable() -> frozenset[str]:
+    """The options that a job may set."""
+    return frozenset(config.FIELDS) - config.FILLED - {"output_dir"}
+
+
+def _repetition(one: Point, other: Point, place: str) -> tuple[str, str]:
+    """Where, and by which value, the second of two equal experiments repeats the first."""
+    for option in dict.fromkeys([*other, *one]):
+        if one.get(option) is not other.get(option):
+            c = other[option] if option in other else one[option]
+            default = "" if option in one and option in other else ", its default"
+            return c.where, f": {option} is {c.value!r}{default} in both"
+    return place, ""
+
+
+def _how_many(count: int, total: int) -> str:
+    return f" (in {count} of {total} experiments)" if total > 1 else ""
+
+
+def _and_more(pairs: int) -> str:
+    return f" (and {pairs} more such pair{'s' * (pairs > 1)})" if pairs else ""

@@ -1,0 +1,159 @@
+"""A job's folder: its name, writing it whole, and finding it again.
+
+<output_dir>/<yy-mm-dd>-<name>/
+    job.yaml            the specification
+    code/               the code that the experiments run, whatever is edited later
+    environment.txt     packages, git commit, uncommitted changes, command line
+    007_lr=0.1+bs=64/   one folder an experiment, with spec.yaml and state.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from src import experiment, yaml_io
+from src.experiment import Status
+from src.jobs import snapshot
+from src.jobs.specification import Job
+
+JOB = "job.yaml"
+CODE = "code"
+ENVIRONMENT = "environment.txt"
+
+MAX_NAME = 120  # of an experiment's folder; file systems allow 255 bytes, people and squeue less
+MAX_VALUE = 40
+
+SHORT = {  # how the options that grids run over are called in folder names; others have their own name
+    "averaging": "avg",
+    "base_lr": "lr",
+    "batch_size": "bs",
+    "data_splits_map": "splits",
+    "dataset": "data",
+    "grad_accum_steps": "accum",
+    "lr_schedule": "sched",
+    "model_head_init": "head",
+    "model_pretrained": "pretrained",
+    "momentum": "mom",
+    "optim_alg": "opt",
+    "train_length": "length",
+    "warmup_steps": "warmup",
+    "weight_decay": "wd",
+    "weight_decay_biases": "wdb",
+}
+
+
+def new_job_folder(job: Job) -> Path:
+    """Where a job that is submitted today goes."""
+    return job.output_dir / f"{datetime.now():%y-%m-%d}-{job.name}"
+
+
+def find_job_folder(output_dir: Path, name: str) -> Path | None:
+    """The newest folder of the job in output_dir, of whatever day; None if there is none."""
+    if not output_dir.is_dir():
+        return None
+    pattern = rf"\d\d-\d\d-\d\d-{re.escape(name)}"
+    found = [path for path in output_dir.iterdir() if re.fullmatch(pattern, path.name) and (path / JOB).is_file()]
+    return max(found, default=None, key=lambda path: path.name)
+
+
+def experiment_folders(job_folder: Path) -> list[Path]:
+    """The experiments of a job folder, in their order."""
+    return sorted(spec.parent for spec in job_folder.glob(f"[0-9]*/{experiment.SPEC}"))
+
+
+def experiment_names(experiments: list[dict[str, Any]]) -> list[str]:
+    """A folder name for each experiment: its number, and the options in which the experiments differ.
+
+    Only [A-Za-z0-9._=+,-], at most MAX_NAME characters; the number makes each different.
+    """
+    values: dict[str, set[str]] = {}
+    for options in experiments:
+        for option, value in options.items():
+            values.setdefault(option, set()).add(repr(value))
+    n_named = {option: sum(option in options for options in experiments) for option in values}
+    varying = [option for option in values if len(values[option]) > 1 or n_named[option] < len(experiments)]
+    width = len(str(len(experiments) - 1))
+    names = []
+    for number, options in enumerate(experiments):
+        parts = [
+            f"{SHORT.get(option, option)}={_shell_safe(options[option])}" for option in varying if option in options
+        ]
+        names.append(f"{number:0{width}}_{'+'.join(parts)}"[:MAX_NAME].rstrip("_"))
+    return names
+
+
+def write_job_folder(job: Job, folder: Path, progress: Callable[[list[str]], Iterable[str]] = iter) -> list[Path]:
+    """Writes the folder, whole or not at all, and returns those of the experiments.
+
+    `progress` wraps what is gone through, as tqdm does. Raises OSError, FileExistsError among them.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists")
+    names = experiment_names(job.experiments)
+    building = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        building.mkdir(parents=True)
+        (building / JOB).write_text(job.text, encoding="utf-8")
+        (building / ENVIRONMENT).write_text(snapshot.describe_environment(), encoding="utf-8")
+        snapshot.copy_code(building / CODE, leave_out=job.output_dir)
+        state = json.dumps({"status": Status.PENDING, "attempt": 0}, indent=1) + "\n"
+        for name, options in zip(progress(names), job.experiments, strict=True):
+            (building / name).mkdir()
+            spec = yaml_io.dump({**options, "output_dir": str(folder / name)})
+            # no atomic writes: nobody sees these files before the folder is renamed
+            (building / name / experiment.SPEC).write_text(spec, encoding="utf-8")
+            (building / name / experiment.STATE).write_text(state, encoding="utf-8")
+        building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return [folder / name for name in names]
+
+
+def delete_job_folder(folder: Path) -> None:
+    """Removes a job's folder; refuses any other. It is renamed first, so that no half of it is left under its name."""
+    if not (folder / JOB).is_file():
+        raise FileNotFoundError(f"{folder} is not a job folder: it has no {JOB}")
+    doomed = folder.with_name(f".{folder.name}.{os.getpid()}.deleted")
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
+def runs_here(folder: Path) -> bool:
+    """Whether state.json says that the experiment runs on this machine, in a process that is alive."""
+    state = experiment.read_state(folder)
+    if experiment.status(folder) != Status.RUNNING or state.get("host") != socket.gethostname():
+        return False
+    try:
+        os.kill(int(state["pid"]), 0)  # signal 0 only asks
+    except PermissionError:
+        return True  # alive, and somebody else's
+    except (KeyError, TypeError, ValueError, OSError, OverflowError):
+        return False
+    return True
+
+
+def count_done(folders: Iterable[Path]) -> int:
+    return sum(experiment.status(folder) == Status.DONE for folder in folders)
+
+
+def _shell_safe(value: Any) -> str:
+    """A value as a short word that a shell leaves alone: `tiny/lenet` -> `tiny-lenet`."""
+    if value is None or isinstance(value, bool):
+        text = {None: "null", True: "true", False: "false"}[value]
+    elif isinstance(value, float):
+        text = repr(value).replace("e+", "e")  # '+' parts the options
+    elif isinstance(value, dict):
+        text = ",".join(f"{key}-{_shell_safe(inner)}" for key, inner in value.items())
+    elif isinstance(value, list):
+        text = ",".join(_shell_safe(inner) for inner in value)
+    else:
+        text = str(value)
+    return re.sub(r"[^A-Za-z0-9._,-]+", "-", text)[:MAX_VALUE]

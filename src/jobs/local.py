@@ -1,0 +1,42 @@
+"""Running a job's experiments on this machine: `train.py a/spec.yaml b/spec.yaml ... --parallel N`, as a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from src import experiment
+from src.jobs import folders
+
+MAX_COMMAND = 100_000  # bytes; systems take at least 128 kB, and some no more
+
+
+def run_local(job_folder: Path, experiments: list[Path], n: int) -> int:
+    """Runs the experiments, `n` at a time, with the job's own copy of the code; returns train.py's exit code.
+
+    train.py draws on the same terminal. Ctrl-C reaches it from the terminal and lets it save what runs;
+    a second one ends it at once.
+    """
+    arguments = [*(str(folder / experiment.SPEC) for folder in experiments), "--parallel", str(n)]
+    list_file = job_folder / f".local-{os.getpid()}.txt"
+    try:
+        if sum(len(os.fsencode(argument)) + 1 for argument in arguments) > MAX_COMMAND:
+            list_file.write_text("\n".join(arguments) + "\n", encoding="utf-8")
+            arguments = [f"@{list_file}"]
+        process = subprocess.Popen([sys.executable, str(job_folder / folders.CODE / "train.py"), *arguments])
+        code = _wait(process)
+        return code if code >= 0 else 128 - code  # ended by a signal, as shells say it
+    finally:
+        list_file.unlink(missing_ok=True)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """The exit code; each Ctrl-C asks the process to end more firmly."""
+    for stop in (lambda: None, process.terminate, process.kill):
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            stop()
+    return process.wait()

@@ -1,0 +1,243 @@
+"""A job specification: a grid of experiments in a YAML file, read into the list of its experiments.
+
+    job_details: {name: digits, output_dir: runs}
+    parameters:
+      LIST_models:                    # a list of dictionaries: their union is one axis
+        - {model: tiny/lenet, base_lr: '[10**-i for i in range(3)]'}
+        - {model: linear, base_lr: 1}
+      ZIP_noise:                      # lists of one length that vary together
+        momentum: [0, 0.9]
+        warmup_steps: [0, 100]
+      batch_size: [16, 64]            # the last key varies fastest: here 4 x 2 x 2 = 16 experiments
+
+`read_job` finds every problem before anything is written, and raises them together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src import config, yaml_io
+from src.config import ConfigError
+from src.jobs import checks
+from src.jobs.checks import Cell, Point
+from src.jobs.evaluator import evaluate_list
+
+MAX_EXPERIMENTS = 100_000
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}"  # of a job: part of a folder's name and of SLURM's job names
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job specification asks for."""
+
+    name: str
+    output_dir: Path  # absolute
+    text: str  # the file as it is
+    experiments: list[dict[str, Any]]  # the options of each, in the order of the grid
+    axes: str  # for people: '18 (base_lr, momentum) x 6 batch_size'; empty for a single experiment
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One factor of a product: the options that it sets, and the points it takes, in order."""
+
+    options: tuple[str, ...]
+    points: list[Point]
+
+    def __str__(self) -> str:
+        values = {o: {repr(point[o].value) if o in point else "" for point in self.points} for o in self.options}
+        names = [o for o in self.options if len(values[o]) > 1] or list(self.options)
+        return f"{len(self.points)} {names[0] if len(names) == 1 else '(' + ', '.join(names) + ')'}"
+
+
+def read_job(path: Path) -> Job:
+    """Read, expand and check a job file. Raises ConfigError with everything that is wrong with it."""
+    try:
+        document = yaml_io.read(path)
+        text = path.read_text(encoding="utf-8")
+    except yaml_io.YamlError as error:
+        raise ConfigError([str(error)]) from None
+    reader = _Reader(document)
+    sections = reader.mapping(document.data, ())
+    for key in sections:
+        if key not in ("job_details", "parameters"):
+            reader.complain((key,), f"unknown section {key!r}; a job file has job_details and parameters")
+    name, output_dir = reader.details(sections.get("job_details"))
+    if "parameters" not in sections:
+        reader.complain((), "there are no parameters")
+    axes = reader.axes(reader.mapping(sections.get("parameters", {}), ("parameters",)), ("parameters",))
+    points = reader.product(axes, ("parameters",))
+    problems = document.problems + reader.problems + checks.problems(points, document.where("parameters"))
+    if problems:
+        raise ConfigError(sorted(problems, key=_line))
+    return Job(
+        name,
+        Path(output_dir).expanduser().absolute(),
+        text,
+        [{option: cell.value for option, cell in point.items()} for point in points],
+        " x ".join(str(axis) for axis in axes if len(axis.points) > 1),
+    )
+
+
+class _Reader:
+    """Turns the dictionaries of a job file into axes, and remembers what is wrong with them."""
+
+    def __init__(self, document: yaml_io.Document) -> None:
+        self.document = document
+        self.problems: list[str] = []
+
+    def complain(self, place: yaml_io.Place, sentence: str) -> None:
+        self.problems.append(f"{self.document.where(*place)}: {sentence}")
+
+    def mapping(self, data: Any, place: yaml_io.Place) -> dict[Any, Any]:
+        if isinstance(data, dict):
+            return data
+        self.complain(place, "must be a dictionary: lines of the form 'key: value'")
+        return {}
+
+    def details(self, data: Any) -> tuple[str, str]:
+        """The job's name and output_dir."""
+        found = {"name": "", "output_dir": ""}
+        if data is None:
+            self.complain(("job_details",), "job_details is missing: a dictionary with name and output_dir")
+            return "", ""
+        details = self.mapping(data, ("job_details",))
+        for key in details:
+            if key not in found:
+                self.complain(("job_details", key), f"unknown key {key!r}; job_details has name and output_dir")
+        for key, pattern, rule in (
+            ("name", NAME, "at most 80 letters, digits, '.', '_' and '-', and start with a letter or digit"),
+            ("output_dir", r"[^\x00-\x1f\x7f]+", "the name of a folder"),
+        ):
+            value = details.get(key)
+            if value is None:
+                self.complain(("job_details", key), f"job_details has no {key}")
+            elif not isinstance(value, (str, int)) or not re.fullmatch(pattern, str(value)):
+                self.complain(("job_details", key), f"{key} {value!r} must be {rule}")
+            else:
+                found[key] = str(value)
+        return found["name"], found["output_dir"]
+
+    # --- axes -------------------------------------------------------------------------------------------
+
+    def axes(self, parameters: dict[Any, Any], place: yaml_io.Place) -> list[Axis]:
+        """One axis for each key, in the order of the file."""
+        axes = []
+        for key, value in parameters.items():
+            if str(key).startswith("LIST"):
+                axis = self.list_axis(key, value, (*place, key))
+            elif str(key).startswith("ZIP"):
+                axis = self.zip_axis(key, value, (*place, key))
+            else:
+                axis = Axis((str(key),), [{str(key): cell} for cell in self.cells(str(key), value, (*place, key))])
+            if axis.points:
+                axes.append(axis)
+        return self.without_repeated_options(axes)
+
+    def list_axis(self, key: str, elements: Any, place: yaml_io.Place) -> Axis:
+        """The union of what the elements, dictionaries like `parameters`, expand to."""
+        if not isinstance(elements, list) or not elements:
+            self.complain(place, f"{key} must be a list of dictionaries")
+            return Axis((), [])
+        points: list[Point] = []
+        for i, element in enumerate(elements):
+            if isinstance(element, dict):
+                points += self.product(self.axes(element, (*place, i)), (*place, i))
+                self.check_size(len(points), place)
+            else:
+                self.complain((*place, i), f"an element of {key} must be a dictionary, not {element!r}")
+        return Axis(_options(points), points)
+
+    def zip_axis(self, key: str, lists: Any, place: yaml_io.Place) -> Axis:
+        """The options' first values together, then their second ones, and so on."""
+        if not isinstance(lists, dict) or not lists:
+            self.complain(place, f"{key} must be a dictionary of lists; put several such into a LIST")
+            return Axis((), [])
+        columns: dict[str, list[Cell]] = {}
+        for option, value in lists.items():
+            if str(option).startswith(("LIST", "ZIP")):
+                self.complain((*place, option), f"{key} holds options and their lists, not a {option}")
+            else:
+                columns[str(option)] = self.cells(str(option), value, (*place, option))
+        lengths = {option: len(cells) for option, cells in columns.items() if cells}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{option} has {length}" for option, length in lengths.items())
+            self.complain(place, f"the lists of {key} must have one length: {told}")
+        rows = zip(*(columns[option] for option in lengths), strict=False)
+        return Axis(tuple(lengths), [dict(zip(lengths, row, strict=True)) for row in rows])
+
+    def cells(self, option: str, value: Any, place: yaml_io.Place) -> list[Cell]:
+        """The values that one key asks for, none if it cannot be said."""
+        self.check_option(option, place)
+        if isinstance(value, str) and not checks.is_dictionary(option):
+            try:
+                listed = evaluate_list(value)
+            except ValueError as error:
+                self.complain(place, f"{option}: {error}; text that is no formula goes into a list: ['...']")
+                return []
+            value = value if listed is None else listed
+        if not isinstance(value, list) or (checks.is_list(option) and _is_flat(value)):
+            return [checks.cell(option, value, self.document.where(*place))]
+        if not value:
+            self.complain(place, f"{option} has an empty list; give it a value, or remove it")
+        self.check_size(len(value), place)
+        return [checks.cell(option, item, self.document.where(*place, i)) for i, item in enumerate(value)]
+
+    def check_option(self, option: str, place: yaml_io.Place) -> None:
+        if option not in config.FIELDS:
+            self.complain(place, f"unknown option {option!r}{config.nearest(option)}")
+        elif option == "output_dir":
+            self.complain(place, "output_dir of the experiments follows from that in job_details; remove it")
+        elif option in config.FILLED:
+            self.complain(place, f"{option!r} is filled in by the program; remove it")
+
+    # --- products ---------------------------------------------------------------------------------------
+
+    def product(self, axes: list[Axis], place: yaml_io.Place) -> list[Point]:
+        """Every combination of one point of each axis, the last axis varying fastest."""
+        self.check_size(math.prod(len(axis.points) for axis in axes), place)
+        rows: Iterator[tuple[Point, ...]] = itertools.product(*(axis.points for axis in axes))
+        return [{option: cell for point in row for option, cell in point.items()} for row in rows]
+
+    def check_size(self, size: int, place: yaml_io.Place) -> None:
+        """Checked before the memory is taken; there is no use in looking for further problems."""
+        if size > MAX_EXPERIMENTS:
+            self.complain(place, f"this makes {size} experiments or more; a job has at most {MAX_EXPERIMENTS}")
+            raise ConfigError(self.document.problems + self.problems)
+
+    def without_repeated_options(self, axes: list[Axis]) -> list[Axis]:
+        """Complains of options that two axes set. The later one goes on under a name that is no option,
+        so that it still tells experiments apart."""
+        seen: dict[str, str] = {}
+        result = []
+        for axis in axes:
+            where = {o: next(point[o].where for point in axis.points if o in point) for o in axis.options}
+            renamed = {}
+            for option in axis.options:
+                if option in seen:
+                    self.problems.append(f"{where[option]}: {option!r} is set twice; see {seen[option]}")
+                    renamed[option] = f"{option} (again)"
+                seen.setdefault(option, where[option])
+            points = [{renamed.get(o, o): cell for o, cell in point.items()} for point in axis.points]
+            result.append(Axis(axis.options, points))
+        return result
+
+
+def _is_flat(values: list[Any]) -> bool:
+    return not any(value is None or isinstance(value, list) for value in values)
+
+
+def _line(problem: str) -> int:
+    found = re.search(r":(\d+): ", problem)
+    return int(found[1]) if found else 0
+
+
+def _options(points: Iterable[Point]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(option for point in points for option in point))

@@ -1,0 +1,29 @@
+#!/bin/bash
+# One experiment on a GPU with 24 GB or more:
+#     python submit_multiple.py jobs/grid.yaml -s submit_3090plus.sh
+# The lines that start with #SBATCH ask SLURM for a machine. Change them to what your cluster has and
+# your experiments need; a line that starts with ##SBATCH is off.
+
+# The partition (queue); `sinfo` lists them. Without this line: the cluster's default.
+##SBATCH --partition=killable
+
+# One GPU, on a node with one of these features; `sinfo -o "%N %G %f"` lists what your cluster has.
+#SBATCH --gres=gpu:1
+#SBATCH --constraint="rtx_3090|a5000|a6000|l40s|a100|h100"
+
+# CPU cores: Python's, and one for each of num_workers of the config.
+#SBATCH --cpus-per-task=4
+
+# Memory; an experiment that takes more is killed.
+#SBATCH --mem=16G
+
+# Hours, minutes and seconds; an experiment that takes longer is stopped. Short ones start sooner.
+#SBATCH --time=24:00:00
+
+# Start again after a preemption or the failure of a node.
+#SBATCH --requeue
+
+# SLURM runs a copy of this script, so $0 does not say where the project is. What the experiment runs is
+# the snapshot beside its folder: the code as it was at submission. `exec` puts Python in the place of
+# this shell, so that SLURM's signals reach it.
+exec "${EXPERIMENT_PYTHON:-python}" "$(dirname "$1")/../code/train.py" "$@"

@@ -1,0 +1,25 @@
+#!/bin/bash
+# One experiment on CPU cores, without a GPU:
+#     python submit_multiple.py jobs/grid.yaml -s submit_cpu.sh
+# The lines that start with #SBATCH ask SLURM for a machine. Change them to what your cluster has and
+# your experiments need; a line that starts with ##SBATCH is off.
+
+# The partition (queue); `sinfo` lists them. Without this line: the cluster's default.
+##SBATCH --partition=killable
+
+# CPU cores: as many as num_threads of the config, and num_workers if it loads images.
+#SBATCH --cpus-per-task=2
+
+# Memory; an experiment that takes more is killed.
+#SBATCH --mem=4G
+
+# Hours, minutes and seconds; an experiment that takes longer is stopped. Short ones start sooner.
+#SBATCH --time=24:00:00
+
+# Start again after a preemption or the failure of a node.
+#SBATCH --requeue
+
+# SLURM runs a copy of this script, so $0 does not say where the project is. What the experiment runs is
+# the snapshot beside its folder: the code as it was at submission. `exec` puts Python in the place of
+# this shell, so that SLURM's signals reach it.
+exec "${EXPERIMENT_PYTHON:-python}" "$(dirname "$1")/../code/train.py" "$@"
