@@ -39,7 +39,6 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     Raises Diverged; StoppedBySignal, which is a KeyboardInterrupt; ValueError with a sentence for the user.
     """
     # Imported here and not above, so that a typo in a config is told before the two seconds these take.
-    import torch
 
     from src.data import load_data
     from src.data.batches import eval_batches, micro_batch_size, train_batches
@@ -53,12 +52,12 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     from src.training import checkpoint, setup
     from src.training.best import BestEpoch
     from src.training.divergence import check_finite, check_loss, is_finite
-    from src.training.evaluation import batch_watcher, evaluate
+    from src.training.evaluation import batch_watcher, evaluate, recompute_batch_norm
     from src.training.length import run_length
     from src.training.losses import build_loss
     from src.training.meter import Meter
     from src.training.process import Process, seed_all
-    from src.training.signals import StopSignals
+    from src.training.signals import StoppedBySignal, StopSignals
     from src.training.state import TrainState
     from src.training.step import train_step
 
@@ -83,7 +82,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         # --- model, loss, optimizer, average ------------------------------------------------------------
         seed_all(config.seed_model)
         model = build_model(config, data.input_shape, output_dim).to(device)
-        loss = build_loss(config.loss)
+        loss = build_loss(config.loss, output_dim, data.n_classes)
         optimizer = build_optimizer(config, model)
         average = build_average(config, model)
         seed_all(config.seed_training)
@@ -139,9 +138,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                     check_loss(row["train/loss"], config.max_allowed_loss, state.step)
                     check_finite(model, state.step)
                 if config.averaging_buffers == "recompute" and "av" in kinds:
-                    torch.optim.swa_utils.update_bn(
-                        eval_batches(train_data, eval_batch_size, config, device), models["av"], device
-                    )
+                    recompute_batch_norm(models["av"], eval_batches(train_data, eval_batch_size, config, device))
                 for split, kind in evaluations:
                     figures = evaluate(
                         models[kind],
@@ -170,7 +167,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 record.epoch_over(row)
                 with process.outside():
                     yield table, model
-        except (GeneratorExit, KeyboardInterrupt):
+        except (GeneratorExit, StoppedBySignal):  # both come where the state is whole
             if not record.finished and is_finite(model):
                 save()
             raise
@@ -193,10 +190,11 @@ def run_one(path: Path, overrides: list[str]) -> int:
         print(f"{folder} is done already; resume=never runs it again")
         return experiment.EXIT_DONE
     print(f"{folder}: started", flush=True)
+    final: dict[Any, float] = {}  # stays empty if an earlier attempt had come to the end, all but for saying so
     try:
         for stats, _ in experiment_generator(config):
-            final = stats.iloc[-1].filter(regex="/(loss|accuracy)$")
-        print(f"{folder}: done", "".join(f"\n  {name:24} {value:.6g}" for name, value in final.items()))
+            final = stats.iloc[-1].filter(regex="/(loss|accuracy)$").to_dict()
+        print(f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in final.items()), sep="\n  ")
         return experiment.EXIT_DONE
     except experiment.Diverged as error:
         print(f"{folder}: diverged: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import json
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,3 +127,19 @@ def status(folder: Path) -> Status:
     said = read_state(folder).get("status")
     # a state.json that says done without the file was written just before a crash: it has to run again
     return Status(said) if said in set(Status) - {Status.DONE} else Status.PENDING
+
+
+def runs_here(folder: Path) -> bool:
+    """Whether state.json says that the experiment runs on this machine, in another process that is alive."""
+    state = read_state(folder)
+    if status(folder) != Status.RUNNING or state.get("host") != socket.gethostname():
+        return False
+    try:
+        if int(state["pid"]) == os.getpid():
+            return False
+        os.kill(int(state["pid"]), 0)  # signal 0 only asks
+    except PermissionError:
+        return True  # alive, and somebody else's
+    except (KeyError, TypeError, ValueError, OSError, OverflowError):
+        return False
+    return True

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +59,19 @@ def test_a_snapshot_knows_the_commit_it_was_taken_from(tmp_path: Path, monkeypat
     assert experiment.code_version() is None
     (tmp_path / "GIT_COMMIT").write_text("abc123-dirty\n")
     assert experiment.code_version() == "abc123-dirty"
+
+
+def test_an_experiment_runs_here_if_its_process_is_alive_on_this_machine(tmp_path: Path) -> None:
+    def runs(status: Status = Status.RUNNING, host: str = socket.gethostname(), pid: object = os.getppid()) -> bool:
+        experiment.write_state(tmp_path, {"status": status, "host": host, "pid": pid})
+        return experiment.runs_here(tmp_path)
+
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    assert runs()
+    assert not runs(pid=os.getpid())  # the process that asks does not stand in its own way
+    assert not runs(pid=ended.pid)
+    assert not runs(host="elsewhere")
+    assert not runs(status=Status.FAILED)
+    assert not runs(pid=None)
+    assert not runs(pid="what")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import signal
@@ -140,10 +141,10 @@ def test_a_run_stopped_at_any_step_ends_with_the_same_bytes(
 
 
 class stopping_after:  # noqa: N801 - reads as a sentence
-    """Within its block the process gets SIGUSR2 in the middle of the n-th training step."""
+    """Within its block the process gets a stop signal, or several, in the middle of the n-th training step."""
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    def __init__(self, n: int, times: int = 1) -> None:
+        self.n, self.times = n, times
 
     def __enter__(self) -> None:
         from src.training import step as step_module
@@ -155,7 +156,8 @@ class stopping_after:  # noqa: N801 - reads as a sentence
             nonlocal count
             count += 1
             if count == self.n:
-                signal.raise_signal(signal.SIGUSR2)
+                for _ in range(self.times):
+                    signal.raise_signal(signal.SIGINT)
             return self.original(*arguments, **options)  # type: ignore[arg-type]
 
         step_module.torch.nn.utils.get_total_norm = counting  # type: ignore[assignment]
@@ -175,6 +177,57 @@ def test_breaking_out_of_the_loop_leaves_a_run_that_goes_on(small: Make, tmp_pat
     assert steps == [16, 24]
     assert stats_without_clock(tmp_path / "whole") == stats_without_clock(tmp_path / "parts")
     assert list(experiment_generator(config)) == []  # it is done: nothing is trained again
+
+
+def test_a_run_that_ended_but_could_not_say_so_is_done_without_another_step(small: Make) -> None:
+    config = small()
+    run(config)
+    (folder(config) / "done").unlink()  # as if the process had been killed just before it was written
+    stats = (folder(config) / "stats.csv").read_bytes()
+    assert list(experiment_generator(config)) == []
+    assert status(folder(config)) == Status.DONE and (folder(config) / "stats.csv").read_bytes() == stats
+
+
+def test_a_second_signal_ends_it_at_once_and_saves_no_half_step(small: Make) -> None:
+    config = small(log_interval=1)
+    for _ in experiment_generator(config):
+        break
+    before = (folder(config) / "checkpoint.pt").read_bytes()
+    with stopping_after(2, times=2), pytest.raises(KeyboardInterrupt) as caught:
+        run(config)
+    assert type(caught.value) is KeyboardInterrupt
+    assert (folder(config) / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_folder_that_another_process_runs_in_is_refused(small: Make) -> None:
+    from src.experiment import write_state
+
+    config = small()
+    for _ in experiment_generator(config):
+        break
+    parent = os.getppid()  # alive, and not us
+    write_state(folder(config), read_state(folder(config)) | {"status": "running", "pid": parent})
+    with pytest.raises(ValueError, match=f"being run already, by process {parent}"):
+        run(config)
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"model_output_dim": 2}, "less than the 3 classes"),
+    ({"model_output_dim": 2, "dataset": "sklearn/diabetes", "loss": "mse"}, "needs 1 output"),
+    ({"dataset": "sklearn/diabetes"}, "is for classification"),
+])  # fmt: skip
+def test_outputs_that_do_not_fit_the_targets_are_refused(
+    small: Make, changes: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        run(small(**changes))
+
+
+def test_a_config_that_a_program_made_is_checked_as_well(small: Make) -> None:
+    config = small()
+    config.optim_alg, config.batch_size = "sdg", 0
+    with pytest.raises(ValueError, match=r"batch_size must be at least 1(.|\n)*did you mean 'sgd'"):
+        run(config)
 
 
 def test_a_changed_config_is_not_mixed_with_an_older_checkpoint(small: Make) -> None:

@@ -275,7 +275,7 @@ def test_retry_leaves_out_what_is_done_queued_or_running_here(
     done, _queued, running, failed, diverged, vanished = experiments(job_file)
     stub.leave_queue("101", "103", "104", "105", "106")
     finish(done)
-    here = {"host": os.uname().nodename, "pid": os.getpid()}
+    here = {"host": os.uname().nodename, "pid": os.getppid()}
     experiment.write_state(running, experiment.read_state(running) | {"status": "running", **here})
     finish(failed, Status.FAILED)
     finish(diverged, Status.DIVERGED)

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import socket
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -124,20 +123,6 @@ def delete_job_folder(folder: Path) -> None:
     doomed = folder.with_name(f".{folder.name}.{os.getpid()}.deleted")
     folder.rename(doomed)
     shutil.rmtree(doomed)
-
-
-def runs_here(folder: Path) -> bool:
-    """Whether state.json says that the experiment runs on this machine, in a process that is alive."""
-    state = experiment.read_state(folder)
-    if experiment.status(folder) != Status.RUNNING or state.get("host") != socket.gethostname():
-        return False
-    try:
-        os.kill(int(state["pid"]), 0)  # signal 0 only asks
-    except PermissionError:
-        return True  # alive, and somebody else's
-    except (KeyError, TypeError, ValueError, OSError, OverflowError):
-        return False
-    return True
 
 
 def count_done(folders: Iterable[Path]) -> int:

@@ -113,6 +113,6 @@ def _active(experiments: list[Path]) -> dict[str, str]:
     for path in experiments:
         if slurm.is_queued(path, queued):
             active[path.name] = "in the queue"
-        elif folders.runs_here(path):
+        elif experiment.runs_here(path):
             active[path.name] = "running here"
     return active

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-import torch
+import torch.optim.swa_utils
 from torch import Tensor, nn
 
 from src.training.losses import Loss
@@ -24,6 +24,13 @@ def batch_watcher(log: logging.Logger, name: str, interval: int | None, check: C
             log.info("%s  batch %d  loss %.6g", name, number, meter.averages()["loss"])
 
     return after_batch
+
+
+def recompute_batch_norm(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Set the batch-norm statistics to those over the batches. Draws no random number from the run's generators."""
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.optim.swa_utils.update_bn(batches, model)
 
 
 @torch.no_grad()

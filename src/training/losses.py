@@ -11,11 +11,16 @@ from torch import Tensor
 Loss = Callable[[Tensor, Tensor], Tensor]  # (outputs (n, k), targets (n,)) -> losses (n,)
 
 
-def build_loss(name: str) -> Loss:
+def build_loss(name: str, output_dim: int, n_classes: int | None) -> Loss:
     """`log`/`xentropy`: cross entropy of the softmax; `mse`/`square`: squared error, averaged over the outputs.
 
-    Targets are class indices (int64) or, for mse, also real values (float32).
+    Targets are class indices (int64) or, where n_classes is None, real values (float32).
+    Raises ValueError if a model with that many outputs does not go with them.
     """
+    if n_classes is None and output_dim != 1:
+        raise ValueError(f"model_output_dim {output_dim}: regression on one target needs 1 output")
+    if n_classes is not None and output_dim < n_classes:
+        raise ValueError(f"model_output_dim {output_dim} is less than the {n_classes} classes of the data")
     return cross_entropy if name in ("log", "xentropy") else squared_error
 
 

@@ -23,7 +23,7 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     """A copy of the config in which folder, device and seeds are decided, and the first two. Makes the folder.
 
     Seeds that are null are drawn, or taken from the folder's config.yaml when a run is gone on with.
-    Raises ValueError if the device is not there or the folder cannot be written.
+    Raises ValueError if the device is not there, or the folder cannot be written or is in use.
     """
     asked = {key: value for key, value in config_module.to_dict(config).items() if key not in config_module.FILLED}
     config = config_module.build(asked)  # a program may have made it without a check
@@ -31,8 +31,11 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
         name = f"{config.dataset}-{config.model}".replace("/", "_").replace(":", "_")
         config.output_dir = str(experiment.new_run_folder(name))
     folder = Path(config.output_dir)
+    if experiment.runs_here(folder):
+        raise ValueError(f"{folder} is being run already, by process {experiment.read_state(folder)['pid']}")
     defaults = config_module.to_dict(Config()) | {"resume": config.resume}
     spec = {key: value for key, value in config_module.to_dict(config).items() if value != defaults[key]}
+    spec["output_dir"] = str(folder.absolute())  # the spec may be run from elsewhere
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if config.resume == "never" or not (folder / experiment.SPEC).exists():

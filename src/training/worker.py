@@ -22,7 +22,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from src import config as config_module
 from src import experiment
 from src.experiment import Status
 from src.training.signals import STOP_SIGNALS
@@ -39,7 +38,6 @@ def run_many(paths: list[Path], run: Callable[[Path], int], parallel: int) -> in
     A failing experiment harms no other. A stop signal is passed on to all that run, which save their state;
     nothing new is started then. Returns 0 if all are done, 1 if some failed, 128 + signal if it was stopped.
     """
-    _warm_up(paths)
     return _Worker(paths, run, parallel).work()
 
 
@@ -47,10 +45,9 @@ def _warm_up(paths: list[Path]) -> None:
     from src import torchvision_cpu
 
     modules = list(_PRELOAD)
-    with contextlib.suppress(config_module.ConfigError):  # the experiment itself will tell
-        configs = [config_module.load(path) for path in paths[:1]]
-        modules += ["timm"] if any("timm/" in (c.model, c.optim_alg) for c in configs) else []
-    torchvision_cpu.mend()
+    if any("timm/" in path.read_text(errors="replace") for path in paths if path.is_file()):
+        torchvision_cpu.mend()
+        modules.append("timm")
     for module in modules:
         importlib.import_module(module)
 
@@ -70,6 +67,7 @@ class _Worker:
     def work(self) -> int:
         handlers = {s: signal.signal(s, self._stop) for s in (*STOP_SIGNALS, signal.SIGHUP)}
         try:
+            _warm_up(self.waiting)
             while self.children or (self.waiting and self.stop_signal is None):
                 while self.waiting and self.free_rows and self.stop_signal is None:
                     child = _Child(self.waiting.pop(), self.run, self.free_rows.pop())

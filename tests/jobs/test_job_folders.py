@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src import config, experiment, yaml_io
-from src.experiment import Status
 from src.jobs import folders, snapshot
 from src.jobs.specification import read_job
 
@@ -141,21 +137,6 @@ def test_only_a_job_folder_can_be_deleted(tmp_path: Path, job_file: Path) -> Non
     folder = write(job_file)
     folders.delete_job_folder(folder)
     assert list(folder.parent.iterdir()) == []
-
-
-def test_an_experiment_runs_here_if_its_process_is_alive_on_this_machine(tmp_path: Path) -> None:
-    def runs(status: Status = Status.RUNNING, host: str = socket.gethostname(), pid: object = os.getpid()) -> bool:
-        experiment.write_state(tmp_path, {"status": status, "host": host, "pid": pid})
-        return folders.runs_here(tmp_path)
-
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    assert runs()
-    assert not runs(pid=ended.pid)
-    assert not runs(host="elsewhere")
-    assert not runs(status=Status.FAILED)
-    assert not runs(pid=None)
-    assert not runs(pid="what")
 
 
 # --- the snapshot ---------------------------------------------------------------------------------------
