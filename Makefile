@@ -1,5 +1,7 @@
 # make demo    set up, run a grid of experiments on this machine, print its table, draw its curves
 # make test    set up, run the whole test suite
+# make test-slurm  install SLURM (Debian, Ubuntu; as root) and run the tests that need a real one
+# make faults  kill runs at a hundred random instants, resume them, compare every number
 # make lint    style, types, who may import whom, generated files in step
 # make docs    write docs/options.md and the JSON schemas anew from Config
 # make clean   delete what these made: .venv and caches; runs/ and data/ stay
@@ -9,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := digits-example
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test test-slurm faults lint docs clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -20,6 +22,17 @@ demo: $(VENV)/core
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
+
+SLURM := slurmctld slurmd slurm-client munge
+test-slurm: $(VENV)/dev
+	@if ! command -v /usr/sbin/slurmctld >/dev/null; then \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; \
+	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SLURM); \
+	  else echo "SLURM is not installed; as root: apt-get install $(SLURM)"; exit 1; fi; fi
+	$(BIN)/python -m pytest -m slurm tests/slurm
+
+faults: $(VENV)/dev
+	$(BIN)/python tests/faults/campaign.py
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check

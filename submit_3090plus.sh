@@ -17,7 +17,8 @@
 # Memory; an experiment that takes more is killed.
 #SBATCH --mem=16G
 
-# Hours, minutes and seconds; an experiment that takes longer is stopped. Short ones start sooner.
+# Hours, minutes and seconds; short ones start sooner. An experiment that takes longer saves its state
+# before the limit, goes back into the queue, and goes on from there.
 #SBATCH --time=24:00:00
 
 # Start again after a preemption or the failure of a node.

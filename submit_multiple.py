@@ -68,6 +68,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("job", type=Path, help="job specification; with -r also the folder of a job")
     parser.add_argument("-s", "--script", type=Path, help="submit script: run on SLURM, one sbatch an experiment")
     parser.add_argument("--local", type=_positive, metavar="N", help="run on this machine, N experiments at a time")
+    parser.add_argument(
+        "--grace",
+        type=_positive,
+        metavar="SECONDS",
+        default=slurm.GRACE,
+        help="SLURM: how long before the time limit an experiment saves its state and requeues itself (default: 120)",
+    )
     parser.add_argument("-d", "--dry-run", action="store_true", help="say what would happen, and do nothing")
     parser.add_argument("-o", "--overwrite", action="store_true", help="delete the job's newest folder and start over")
     parser.add_argument("-r", "--retry", action="store_true", help="start what is neither done nor queued nor running")
@@ -123,7 +130,7 @@ def _submit(job_folder: Path, experiments: list[Path], arguments: argparse.Names
                 stopped = "Stopped by Ctrl-C."
                 break
             try:
-                job_ids.append(slurm.submit(folder, arguments.script.resolve(), _job_name(folder)))
+                job_ids.append(slurm.submit(folder, arguments.script.resolve(), _job_name(folder), arguments.grace))
             except (slurm.SlurmError, OSError) as error:
                 stopped = f"{folder.name}: {error}"
                 break
@@ -182,7 +189,9 @@ def _job_name(folder: Path) -> str:
 def _example_command(plan: Plan, arguments: argparse.Namespace) -> str:
     folder = plan.folder / plan.names[0]
     if arguments.script:
-        command = slurm.sbatch_command(folder, arguments.script.resolve(), _job_name(folder), str(folder))
+        command = slurm.sbatch_command(
+            folder, arguments.script.resolve(), _job_name(folder), str(folder), arguments.grace
+        )
     else:
         command = ["python", str(folder.parent / folders.CODE / "train.py"), str(folder / experiment.SPEC)]
     return f"The first experiment would be started by\n    {shlex.join(command)}"

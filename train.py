@@ -12,18 +12,15 @@ it to do their own work between epochs:
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import functools
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from src import config as config_module
 from src import experiment, yaml_io
-from src.config import Config, ConfigError
+from src.config import Config
+from src.training import command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +46,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     from src.optim.averaging import build_average
     from src.optim.optimizers import build_optimizer
     from src.optim.schedules import learning_rate
-    from src.training import checkpoint, setup
+    from src.training import checkpoint, requeue, setup
     from src.training.best import BestEpoch
     from src.training.divergence import check_finite, check_loss, is_finite
     from src.training.evaluation import batch_watcher, evaluate, recompute_batch_norm
@@ -67,6 +64,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         return
 
     with RunRecord(config) as record, StopSignals() as signals, Process(config.num_threads) as process:
+        record.check_restarts(requeue.MAX_STALLED)
+
         # --- data, and what the config gets to know from it ---------------------------------------------
         data = load_data(config).to(device)
         train_data, sizes = data.splits["train"], {name: len(split) for name, split in data.splits.items()}
@@ -104,7 +103,11 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         elif checkpoint.differences(setup.earlier_config(folder), config):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
         experiment.write_text(folder / experiment.CONFIG, yaml_io.dump(config_module.to_dict(config)))
-        save = functools.partial(checkpoint.save, folder / experiment.CHECKPOINT, config, parts)
+
+        def save() -> None:
+            checkpoint.save(folder / experiment.CHECKPOINT, config, parts)
+            record.saved(state.step)
+
         saved_at = time.monotonic()
         record.start(state.step, length.total_steps, sum(p.numel() for p in model.parameters()))
         batches = train_batches(train_data, config, device, start_step=state.step)
@@ -175,77 +178,9 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
             batches.close()
 
 
-def run_one(path: Path, overrides: list[str]) -> int:
-    """Run the experiment of a config file, tell the user how it ended, return the exit code."""
-    try:
-        config = config_module.load(path, overrides)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return _give_up(path.parent if path.name == experiment.SPEC else None, str(error), experiment.EXIT_BAD_CONFIG)
-    if config.output_dir is None:  # the record of a run is named for its folder, any other config for its file
-        name = path.resolve().parent.name if path.name == experiment.CONFIG else path.stem
-        config.output_dir = str(experiment.new_run_folder(name))
-    folder = Path(config.output_dir)
-    if config.resume == "auto" and (folder / experiment.DONE).exists():
-        print(f"{folder} is done already; resume=never runs it again")
-        return experiment.EXIT_DONE
-    print(f"{folder}: started", flush=True)
-    final: dict[Any, float] = {}  # stays empty if an earlier attempt had come to the end, all but for saying so
-    try:
-        for stats, _ in experiment_generator(config):
-            final = stats.iloc[-1].filter(regex="/(loss|accuracy)$").to_dict()
-        print(f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in final.items()), sep="\n  ")
-        return experiment.EXIT_DONE
-    except experiment.Diverged as error:
-        print(f"{folder}: diverged: {error}", file=sys.stderr)
-        return experiment.EXIT_DIVERGED
-    except KeyboardInterrupt as error:
-        print(
-            f"{folder}: {error or 'interrupted'}; python train.py {folder / experiment.SPEC} goes on", file=sys.stderr
-        )
-        return getattr(error, "exit_code", 130)
-    except Exception as error:  # any: the traceback is in training.log, the sentence is for the terminal
-        print(f"{folder}: failed: {error or type(error).__name__}", file=sys.stderr)
-        return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
-
-
-def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
-    """Say in state.json why the experiment did not even start, if nothing else has said so."""
-    if folder is not None and folder.is_dir() and experiment.status(folder) == experiment.Status.PENDING:
-        state = experiment.read_state(folder) | {"status": experiment.Status.FAILED, "cause": cause.splitlines()[0]}
-        with contextlib.suppress(OSError):  # an unwritable folder is what it may be about; it was printed
-            experiment.write_state(folder, state)
-    return exit_code
-
-
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="train.py",
-        description="Run one experiment, or several in processes of their own.",
-        epilog="Options, their defaults and their meaning: docs/options.md",
-        fromfile_prefix_chars="@",
-    )
-    parser.add_argument(
-        "config", nargs="+", metavar="CONFIG.yaml", help="a config file; several are run one by one, or --parallel"
-    )
-    parser.add_argument("override", nargs="*", metavar="option=value", help="overrides an option of every config file")
-    parser.add_argument("--parallel", type=int, metavar="N", help="run N at a time, each in a process of its own")
-    options = parser.parse_args(arguments)
-    words = options.config + options.override
-    # Folder names hold '=' too, so what ends like a config file and is there is one.
-    paths = [
-        Path(word) for word in words if word.endswith((".yaml", ".yml")) and ("=" not in word or Path(word).exists())
-    ]
-    overrides = [word for word in words if Path(word) not in paths]
-    if not paths:
-        parser.error(f"no config file among {' '.join(words)}")
-    if options.parallel is not None and options.parallel < 1:
-        parser.error("--parallel must be at least 1")
-    if len(paths) == 1 and options.parallel is None:
-        return run_one(paths[0], overrides)
-    from src.training.worker import run_many
-
-    return run_many(paths, functools.partial(run_one, overrides=overrides), options.parallel or 1)
+    """The command line; returns the exit code."""
+    return command.main(arguments, experiment_generator)
 
 
 if __name__ == "__main__":

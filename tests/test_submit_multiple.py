@@ -236,10 +236,10 @@ def test_ctrl_c_ends_the_submission_between_two_experiments(
     before = signal.getsignal(signal.SIGINT)
     real = slurm.submit
 
-    def interrupted_once(folder: Path, script: Path, name: str) -> str:
+    def interrupted_once(folder: Path, script: Path, name: str, grace: int) -> str:
         if folder.name.startswith("2_"):
             os.kill(os.getpid(), signal.SIGINT)
-        return real(folder, script, name)
+        return real(folder, script, name, grace)
 
     monkeypatch.setattr(slurm, "submit", interrupted_once)
     assert submit(job_file) == 1

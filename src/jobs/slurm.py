@@ -14,6 +14,7 @@ from src import experiment
 from src.experiment import Status
 
 WAITS = (1.0, 4.0)  # seconds before the second and the third try of sbatch
+GRACE = 120  # seconds
 TIMEOUT = 120  # seconds; a controller that hangs answers sbatch after 10 s, a bad SLURM_CONF after 60 s
 
 _JOB_ID = re.compile(r"Submitted batch job (\d+)|^(\d+)(?:;\S+)?$", re.MULTILINE)  # the second: sbatch --parsable
@@ -28,8 +29,10 @@ class SlurmError(RuntimeError):
     """SLURM refused or did not answer; the message says what it said."""
 
 
-def submit(folder: Path, script: Path, job_name: str) -> str:
+def submit(folder: Path, script: Path, job_name: str, grace: int = GRACE) -> str:
     """Queues one experiment, notes the job id in its state.json and returns it.
+
+    `grace`: seconds before the time limit at which the experiment is told to save its state and requeue itself.
 
     A failing sbatch is tried again, but never blindly: a controller that is too slow to answer may have
     accepted the job, so squeue is first searched for its comment. Raises SlurmError.
@@ -39,14 +42,14 @@ def submit(folder: Path, script: Path, job_name: str) -> str:
     # start, and write its own state, before sbatch has returned.
     state = experiment.read_state(folder) | {"status": Status.PENDING, "job_id": None, "comment": comment}
     experiment.write_state(folder, state, durable=False)
-    job_id = _submit(sbatch_command(folder, script, job_name, comment), comment)
+    job_id = _submit(sbatch_command(folder, script, job_name, comment, grace), comment)
     state = experiment.read_state(folder)
     if experiment.status(folder) == Status.PENDING:
         experiment.write_state(folder, {**state, "job_id": job_id}, durable=False)
     return job_id
 
 
-def sbatch_command(folder: Path, script: Path, job_name: str, comment: str) -> list[str]:
+def sbatch_command(folder: Path, script: Path, job_name: str, comment: str, grace: int = GRACE) -> list[str]:
     """The command that queues the experiment in `folder`."""
     output = str(folder).replace("%", "%%") + "/%j.out"  # % starts sbatch's own placeholders
     return [
@@ -55,6 +58,9 @@ def sbatch_command(folder: Path, script: Path, job_name: str, comment: str) -> l
         f"--output={output}",
         f"--error={output}",
         "--open-mode=append",  # a requeued job goes on with its log
+        "--requeue",
+        # B: the batch script, in whose place the submit scripts put Python by `exec`; USR2, as NCCL may use USR1
+        f"--signal=B:USR2@{grace}",
         f"--comment={comment}",
         str(script),
         str(folder / experiment.SPEC),

@@ -40,6 +40,8 @@ class RunRecord:
         self._bar: Any = None
         self._beat = 0.0
         earlier = experiment.read_state(self.folder)
+        saved_step, grew = earlier.get("saved_step", 0), earlier.get("saved_step", 0) > earlier.get("first_step", 0)
+        restarted = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
         self._state: dict[str, Any] = {
             "status": Status.RUNNING,
             "attempt": earlier.get("attempt", 0) + 1,
@@ -53,7 +55,16 @@ class RunRecord:
             "epoch": 0,
             "step": 0,
             "total_steps": None,
+            "first_step": saved_step,  # what this attempt starts from
+            "saved_step": saved_step,  # of checkpoint.pt
+            # restarts by SLURM, in a row, after an attempt that had not saved a further step
+            "stalled": earlier.get("stalled", 0) + 1 if restarted and not grew else 0,
         }
+
+    def check_restarts(self, most: int) -> None:
+        """Raises RuntimeError if SLURM has started the run again and again, and it came no further."""
+        if self._state["stalled"] > most:
+            raise RuntimeError(f"{most} restarts in a row without a step of progress; no more are tried")
 
     def start(self, step: int, total_steps: int, n_parameters: int) -> None:
         """Say where the run starts, and how long it is."""
@@ -71,6 +82,10 @@ class RunRecord:
         self._bar.update(step - self._bar.n)
         if time.monotonic() - self._beat > HEARTBEAT_SECONDS:
             self._write_state(durable=False)
+
+    def saved(self, step: int) -> None:
+        """checkpoint.pt now holds the state after `step`."""
+        self._state["saved_step"] = step
 
     def epoch_over(self, row: Mapping[str, Any]) -> None:
         """Tell the epoch's losses and accuracies, and keep the heartbeat going."""

@@ -38,6 +38,7 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     spec["output_dir"] = str(folder.absolute())  # the spec may be run from elsewhere
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        experiment.remove_litter(folder)
         if config.resume == "never" or not (folder / experiment.SPEC).exists():
             experiment.write_text(folder / experiment.SPEC, yaml_io.dump(spec))
     except OSError as error:

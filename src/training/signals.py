@@ -34,7 +34,7 @@ class StopSignals:
     _previous: ClassVar[dict[int, Any]] = {}
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self.received: int | None = next((block.received for block in self._open), None)  # what has come already
 
     def check(self) -> None:
         """Raises StoppedBySignal if a signal has come; called where the state is whole and can be saved."""

@@ -40,8 +40,9 @@ def test_sbatch_gets_the_name_the_log_the_script_and_the_spec(stub: SlurmStub, f
     (call,) = stub.calls
     log = str(folder).replace("100%", "100%%") + "/%j.out"
     assert call[:4] == ["--job-name=grid-0_lr=1", f"--output={log}", f"--error={log}", "--open-mode=append"]
-    assert call[4].startswith("--comment=grid-0_lr=1 ")
-    assert call[5:] == ["/somewhere/submit.sh", f"{folder}/spec.yaml"]
+    assert call[4:6] == ["--requeue", "--signal=B:USR2@120"]
+    assert call[6].startswith("--comment=grid-0_lr=1 ")
+    assert call[7:] == ["/somewhere/submit.sh", f"{folder}/spec.yaml"]
     state = experiment.read_state(folder)
     assert (state["status"], state["attempt"], state["job_id"]) == ("pending", 0, "101")
 
@@ -54,7 +55,8 @@ def test_a_parsable_answer_is_read_too(stub: SlurmStub, folder: Path) -> None:
 def test_two_submissions_of_an_experiment_have_different_comments(stub: SlurmStub, folder: Path) -> None:
     submit(folder)
     submit(folder)
-    assert stub.calls[0][4] != stub.calls[1][4]
+    comments = [word for call in stub.calls for word in call if word.startswith("--comment=")]
+    assert len(set(comments)) == 2
 
 
 def test_a_job_started_from_a_job_inherits_none_of_its_slurm_variables(

@@ -1,0 +1,107 @@
+"""The command line of train.py: which configs to run, what to tell the user, which exit code to end with.
+
+The function that runs an experiment is handed in. Nothing heavy is imported before the configs are checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from src import config as config_module
+from src import experiment
+from src.config import Config, ConfigError
+from src.experiment import Status
+from src.training import requeue
+from src.training.signals import StopSignals
+
+Generator = Callable[[Config], Iterator[tuple[Any, Any]]]  # train.experiment_generator
+
+
+def main(arguments: list[str], generator: Generator) -> int:
+    """Run what the arguments name; the exit code is 0 only if all of it is done."""
+    paths, overrides, parallel = _parse(arguments)
+    if len(paths) == 1 and parallel is None:
+        exit_code = run_one(paths[0], overrides, generator)
+    else:
+        from src.training.worker import run_many
+
+        exit_code = run_many(paths, functools.partial(run_one, overrides=overrides, generator=generator), parallel or 1)
+    if job_id := requeue.job_to_requeue(exit_code):
+        requeue.requeue(job_id, [path.parent for path in paths])
+    return exit_code
+
+
+def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
+    """Run the experiment of a config file, tell the user how it ended, return the exit code."""
+    try:
+        config = config_module.load(path, overrides)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return _give_up(path.parent if path.name == experiment.SPEC else None, str(error), experiment.EXIT_BAD_CONFIG)
+    if config.output_dir is None:  # the record of a run is named for its folder, any other config for its file
+        name = path.resolve().parent.name if path.name == experiment.CONFIG else path.stem
+        config.output_dir = str(experiment.new_run_folder(name))
+    folder = Path(config.output_dir)
+    if config.resume == "auto" and (folder / experiment.DONE).exists():
+        print(f"{folder} is done already; resume=never runs it again")
+        return experiment.EXIT_DONE
+    print(f"{folder}: started", flush=True)
+    final: dict[Any, float] = {}  # stays empty if an earlier attempt had come to the end, all but for saying so
+    try:
+        with StopSignals():  # a signal that comes while torch is imported is not lost, and kills nothing
+            for stats, _ in generator(config):
+                final = stats.iloc[-1].filter(regex="/(loss|accuracy)$").to_dict()
+        print(f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in final.items()), sep="\n  ")
+        return experiment.EXIT_DONE
+    except experiment.Diverged as error:
+        print(f"{folder}: diverged: {error}", file=sys.stderr)
+        return experiment.EXIT_DIVERGED
+    except KeyboardInterrupt as error:
+        exit_code = getattr(error, "exit_code", 130)
+        if requeue.job_to_requeue(exit_code):
+            requeue.note(folder, Status.REQUEUED, str(error))
+        go_on = f"python train.py {folder / experiment.SPEC} goes on"
+        print(f"{folder}: {error or 'interrupted'}; {go_on}", file=sys.stderr)
+        return exit_code
+    except Exception as error:  # any: the traceback is in training.log, the sentence is for the terminal
+        print(f"{folder}: failed: {error or type(error).__name__}", file=sys.stderr)
+        return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
+
+
+def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
+    """Say in state.json why the experiment did not even start, if nothing else has said so."""
+    if folder is not None and folder.is_dir() and experiment.status(folder) == Status.PENDING:
+        with contextlib.suppress(OSError):  # an unwritable folder is what it may be about; it was printed
+            requeue.note(folder, Status.FAILED, cause.splitlines()[0])
+    return exit_code
+
+
+def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None]:
+    """The config files, the overrides, and N of --parallel N."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        usage="train.py [-h] [--parallel N] CONFIG.yaml [CONFIG.yaml ...] [option=value ...]",
+        description="Run one experiment, or several in processes of their own. @FILE reads arguments from a file.",
+        epilog="The options, their defaults and their meaning: docs/options.md",
+        fromfile_prefix_chars="@",
+    )
+    parser.add_argument("words", nargs="+", metavar="CONFIG.yaml, option=value", help="config files and overrides")
+    parser.add_argument("--parallel", type=int, metavar="N", help="run N at a time, each in a process of its own")
+    options = parser.parse_args(arguments)
+    # Names of folders hold '=' too: what ends like a config file is one, unless there is none and it reads like an override.
+    is_config = [
+        word.endswith((".yaml", ".yml")) and ("=" not in word or Path(word).exists()) for word in options.words
+    ]
+    paths = [Path(word) for word, yes in zip(options.words, is_config, strict=True) if yes]
+    overrides = [word for word, yes in zip(options.words, is_config, strict=True) if not yes]
+    if not paths:
+        parser.error(f"no config file among: {' '.join(options.words)}")
+    if options.parallel is not None and options.parallel < 1:
+        parser.error("--parallel must be at least 1")
+    return paths, overrides, options.parallel

@@ -1,0 +1,45 @@
+"""A run that SLURM has warned of its time limit puts its own job back into the queue.
+
+After a preemption or a node's death SLURM does that by itself, and after scancel nobody should; both send
+TERM or nothing. The warning before the time limit is a signal that the submission asks for (USR2, or USR1):
+after it a job that does nothing ends as TIMEOUT.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from src import experiment
+from src.experiment import Status
+
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+MAX_STALLED = 3  # restarts in a row that may bring no lasting step of progress
+
+
+def job_to_requeue(exit_code: int) -> str | None:
+    """The SLURM job that should be queued again after a run or a worker has ended so; None if none."""
+    warned = exit_code in [128 + number for number in WARNINGS]
+    return os.environ.get("SLURM_JOB_ID") if warned else None
+
+
+def note(folder: Path, status: Status, cause: str) -> None:
+    """Change an experiment's status, after its run has ended."""
+    experiment.write_state(folder, experiment.read_state(folder) | {"status": status, "cause": cause})
+
+
+def requeue(job_id: str, folders: list[Path]) -> None:
+    """Ask SLURM to start the job again; if it will not, say so in the states of the experiments that wait for it."""
+    try:
+        result = subprocess.run(["scontrol", "requeue", job_id], capture_output=True, text=True, timeout=60)
+        refusal = "" if result.returncode == 0 else (result.stderr or result.stdout).strip()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        refusal = str(error)
+    if refusal:
+        print(f"job {job_id} could not be put back into the queue: {refusal}", file=sys.stderr)
+        for folder in folders:
+            if experiment.status(folder) == Status.REQUEUED:
+                note(folder, Status.FAILED, f"the time limit was near, and scontrol requeue failed: {refusal}")
