@@ -1,10 +1,10 @@
-# make demo    set up, run a grid of experiments on this machine, print its table, draw its curves
-# make test    set up, run the whole test suite
+# make demo        set up, run a grid of experiments on this machine, print its table, draw its curves
+# make test        set up, run the test suite
 # make test-slurm  install SLURM (Debian, Ubuntu; as root) and run the tests that need a real one
-# make faults  kill runs at a hundred random instants, resume them, compare every number
-# make lint    style, types, who may import whom, generated files in step
-# make docs    write docs/options.md and the JSON schemas anew from Config
-# make clean   delete what these made: .venv and caches; runs/ and data/ stay
+# make faults      kill runs at a hundred random instants, resume them, compare every number
+# make lint        style, types, who may import whom, generated files in step
+# make docs        write docs/options.md and the JSON schemas anew from Config
+# make clean       delete what these made: .venv and caches; runs/ and data/ stay
 
 PYTHON ?= python3
 VENV := .venv
