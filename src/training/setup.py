@@ -39,6 +39,7 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         experiment.remove_litter(folder)
+        (folder / experiment.LOG).touch()
         if config.resume == "never" or not (folder / experiment.SPEC).exists():
             experiment.write_text(folder / experiment.SPEC, yaml_io.dump(spec))
     except OSError as error:
