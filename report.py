@@ -55,17 +55,23 @@ def summary(job: Path, big_df: pd.DataFrame) -> str:
 
 
 def failures(big_df: pd.DataFrame) -> list[str]:
-    """For each cause of failure a line with its experiments, the most frequent cause first."""
-    by_cause: dict[str, list[str]] = defaultdict(list)
+    """For each cause a line with its experiments, the most frequent first; what was stopped by a signal apart."""
+    stopped: dict[str, list[str]] = defaultdict(list)
+    failed: dict[str, list[str]] = defaultdict(list)
     for path in big_df.index[big_df["status"].isin([Status.FAILED, Status.DIVERGED])]:
         cause = str(experiment.read_state(Path(path)).get("cause") or "no cause given").strip()
+        by_cause = stopped if cause.startswith("stopped by") else failed
         by_cause[cause.splitlines()[-1]].append(Path(path).name)
+    return [*_causes("What failed, by cause:", failed), *_causes("What was stopped; -r goes on with it:", stopped)]
+
+
+def _causes(title: str, by_cause: dict[str, list[str]]) -> list[str]:
     lines = []
     for cause, names in sorted(by_cause.items(), key=lambda item: -len(item[1])):
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         lines += [f"  {len(names)} x {_shorten(cause, WIDTH - 8)}", *(f"      {name}" for name in names[:3])]
         lines += [f"     {more}"] if more else []
-    return ["", "What failed, by cause:", *lines] if lines else []
+    return ["", title, *lines] if lines else []
 
 
 def table(big_df: pd.DataFrame) -> list[str]:
@@ -87,7 +93,7 @@ def table(big_df: pd.DataFrame) -> list[str]:
         for name, column in columns.items()
     }
     widths = {name: max(map(len, cells)) for name, cells in texts.items()}
-    shown = _fitting(widths, first=["#", "status", *judged_by[:1]])
+    shown = _fitting(widths, first=["#", *varying(big_df), "status", *judged_by[:1]])
     aligned = [
         [
             cell.rjust(widths[name]) if is_numeric_dtype(columns[name]) else cell.ljust(widths[name])

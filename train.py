@@ -100,7 +100,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
             parts["average"] = average
         if (folder / experiment.CHECKPOINT).exists():
             checkpoint.load(folder / experiment.CHECKPOINT, config, parts, device)
-        elif checkpoint.differences(setup.earlier_config(folder), config):
+        elif config_module.differences(experiment.earlier_config(folder), config):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
         experiment.write_text(folder / experiment.CONFIG, yaml_io.dump(config_module.to_dict(config)))
 

@@ -155,6 +155,8 @@ _CHANGES_NO_NUMBER = frozenset(
         "data_download",
     ]
 )
+# Decided by the program where they are null: such a null goes with whatever was decided.
+_DECIDED = frozenset(["seed_model", "seed_training", "model_input_shape", "model_output_dim", "eval_batch_size"])
 CHANGES_NUMBERS = tuple(name for name in FIELDS if name not in _CHANGES_NO_NUMBER and name not in FILLED)
 _TYPES = typing.get_type_hints(Config)
 
@@ -219,6 +221,8 @@ def convert(option: str, value: Any) -> Any:
     if option == "momentum":
         grammar.parse_betas(value)
         return value if isinstance(value, str) else float(value)
+    if isinstance(value, float) and value.is_integer() and "whole number" in type_name(option):
+        value = int(value)  # 1e4 samples
     try:
         # the template is used again and again: only what was set last is read from it
         OmegaConf.update(_template(), option, value, merge=False)
@@ -233,6 +237,16 @@ def convert(option: str, value: Any) -> Any:
 def to_dict(config: Config) -> dict[str, Any]:
     """Every field and its value, as plain data for a YAML file."""
     return dataclasses.asdict(config)
+
+
+def differences(then: Mapping[str, Any], asked: Config) -> list[str]:
+    """The options that change numbers and are not what they were in an earlier config, as `option: old -> new`."""
+    now = to_dict(asked)
+    return [
+        f"{key}: {then[key]} -> {now[key]}"
+        for key in CHANGES_NUMBERS
+        if key in then and then[key] != now[key] and not (key in _DECIDED and now[key] is None)
+    ]
 
 
 def type_name(key: str) -> str:
@@ -277,6 +291,8 @@ def _read_with_bases(path: Path, trail: tuple[Path, ...]) -> tuple[dict[str, Any
     own = document.data if document.data is not None else {}
     if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
         raise ConfigError([f"{path}: must hold lines of the form 'option: value'"])
+    if "job_details" in own:
+        raise ConfigError([f"{path}: is a job file; python submit_multiple.py {path} --local 2 runs it"])
     bases = own.pop("base", [])
     if isinstance(bases, str):
         bases = [bases]
@@ -331,6 +347,7 @@ def check(config: Config) -> Iterable[tuple[str, str]]:
         yield "lr_schedule", message
     if config.averaging is not None and (message := grammar.problem(grammar.parse_averaging, config.averaging)):
         yield "averaging", message
+    yield from _check_splits(config)
     yield from _check_together(config)
 
 
@@ -343,19 +360,35 @@ def _check_limits(config: Config) -> Iterable[tuple[str, str]]:
             close = difflib.get_close_matches(value, limits["choices"], n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             yield name, f"{name}: {value!r} is not one of {', '.join(limits['choices'])}{hint}"
-        if isinstance(value, float) and math.isnan(value):
-            yield name, f"{name} is not a number (nan)"
+        if isinstance(value, float) and (math.isnan(value) or (name == "base_lr" and math.isinf(value))):
+            yield name, f"{name} must be a finite number, not {value}"
         elif limits["at_least"] is not None and value < limits["at_least"]:
             yield name, f"{name} must be at least {limits['at_least']}, not {value}"
         elif limits["above"] is not None and value <= limits["above"]:
             yield name, f"{name} must be above {limits['above']}, not {value}"
 
 
+def _check_splits(config: Config) -> Iterable[tuple[str, str]]:
+    """The splits of a family that has the same ones for every name."""
+    family = families.DATA.get(config.dataset.partition("/")[0])
+    if family is None or not family.splits:
+        return
+    for name, text in config.data_splits_map.items():
+        for part in grammar.parse_split(text):
+            if part.split not in family.splits:
+                has = " and ".join(map(repr, family.splits))
+                cut = "; cut it, as in {train: 'train[:80%]', test: 'train[80%:]'}" if len(family.splits) == 1 else ""
+                yield (
+                    "data_splits_map",
+                    f"data_splits_map: {name!r} names {part.split!r}, and {config.dataset!r} has {has}{cut}",
+                )
+
+
 def _check_together(config: Config) -> Iterable[tuple[str, str]]:
     """Options that are each fine and do not go together."""
     if config.steps_per_epoch is not None and config.samples_per_epoch is not None:
         yield "samples_per_epoch", "steps_per_epoch and samples_per_epoch both say when to evaluate; set one of them"
-    if config.grad_accum_steps > config.batch_size:
+    if config.grad_accum_steps > config.batch_size >= 1:
         yield (
             "grad_accum_steps",
             f"grad_accum_steps {config.grad_accum_steps} is more than batch_size {config.batch_size}",
@@ -364,6 +397,8 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
         yield "evaluate", f"evaluate {config.evaluate!r} needs an average; set averaging"
     if config.model_pretrained and not config.model.startswith("timm/"):
         yield "model_pretrained", f"model_pretrained: {config.model!r} has no pretrained weights"
+    if config.device is not None and not re.fullmatch(r"cpu|(cuda|mps|xpu)(:\d+)?", config.device):
+        yield "device", f"device {config.device!r} is none of cpu, cuda, cuda:1, ..."
     if config.model_kwargs and config.model.partition("/")[0] in ("linear", "tiny"):
         yield "model_kwargs", f"model_kwargs: {config.model!r} takes none"
     if config.optim_alg == "sgd" and isinstance(config.momentum, str) and "," in config.momentum:

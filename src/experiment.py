@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from src import yaml_io
+
 SPEC = "spec.yaml"  # what was asked for: the input of train.py
 CONFIG = "config.yaml"  # what was run
 STATS = "stats.csv"
@@ -122,6 +124,15 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write a text file whole or not at all."""
     with replacing(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def earlier_config(folder: Path) -> dict[str, Any]:
+    """The config.yaml of an earlier attempt in this folder; empty if there is none that can be read."""
+    try:
+        data = yaml_io.read(folder / CONFIG).data
+    except yaml_io.YamlError:
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def read_state(folder: Path) -> dict[str, Any]:

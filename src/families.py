@@ -24,6 +24,7 @@ class Family:
     module: str  # imported when the family is used, not before
     rest: str  # regular expression for what follows "<prefix>/"
     example: str
+    splits: tuple[str, ...] = ()  # of a data family whose names all have the same ones
     missing: str = ""  # says why the family cannot be used in this version; empty: it can
 
     def load(self) -> ModuleType:
@@ -40,7 +41,9 @@ _LATER = "this version reads libsvm/, sklearn/ and python/ data only"
 # Each module has `load_source(name, config) -> Source` (src/data/source.py).
 DATA = {
     "libsvm": Family("src.data.libsvm", r".+", "libsvm/a9a"),
-    "sklearn": Family("src.data.sklearn", r"digits|breast_cancer|wine|iris|diabetes", "sklearn/digits"),
+    "sklearn": Family(
+        "src.data.sklearn", r"digits|breast_cancer|wine|iris|diabetes", "sklearn/digits", splits=("train",)
+    ),
     "python": Family("src.data.python", CALLABLE, "python/my_data:MyDataset"),
     "timm": Family("", r".+", "timm/torch/cifar10", missing=_LATER),
     "tfds": Family("", r".+", "tfds/cifar10", missing=_LATER),

@@ -120,8 +120,9 @@ class _Colours:
         self.hue = hue
         self.values = _values(big_df[hue]) if hue else []
         self.bar: ScalarMappable | None = None
-        if hue and _is_number(big_df[hue]) and big_df[hue].notna().any():
+        if hue and _is_number(big_df[hue]) and np.isfinite(big_df[hue].astype(float)).any():
             numbers = big_df[hue].dropna().astype(float)
+            numbers = numbers[np.isfinite(numbers)]
             norm = LogNorm if _spans_decades(numbers) else Normalize
             self.bar = ScalarMappable(norm(numbers.min(), numbers.max()), NUMBERS)
 

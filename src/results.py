@@ -73,7 +73,7 @@ def stats_columns(big_df: pd.DataFrame) -> list[str]:
 
 
 # The program decides these where they are null, and says in config.yaml what it took.
-_DECIDED = ("device", "seed_model", "seed_training", "model_input_shape", "model_output_dim")
+_DECIDED = ("device", "seed_model", "seed_training", "model_input_shape", "model_output_dim", "eval_batch_size")
 
 
 def varying(big_df: pd.DataFrame) -> list[str]:
@@ -90,7 +90,7 @@ def varying(big_df: pd.DataFrame) -> list[str]:
         if column.map(repr).nunique() > 1:  # repr, since values may be dictionaries or lists
             differ.append(name)
     drawn = [name for name in ("seed_model", "seed_training") if readable[name].dropna().is_unique]
-    inferred = ["model_input_shape", "model_output_dim"] if "dataset" in differ else []
+    inferred = ["model_input_shape", "model_output_dim", "eval_batch_size"] if "dataset" in differ else []
     return [name for name in differ if name not in (*drawn, *inferred)] or differ
 
 

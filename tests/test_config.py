@@ -40,6 +40,7 @@ def test_every_option_says_what_it_means() -> None:
     [
         ("base_lr: 1", "base_lr", 1.0),
         ("base_lr: 1e-3", "base_lr", 0.001),
+        ("train_length: 1e4", "train_length", 10_000),
         ("momentum: 0", "momentum", 0.0),
         ("optim_alg: adam\nmomentum: '0.9,0.99'", "momentum", "0.9,0.99"),
         ("eval_batch_size: null", "eval_batch_size", None),

@@ -33,6 +33,14 @@ def test_every_requirement_has_an_upper_bound(name: str) -> None:
         assert "==" in line or "<" in line or line.startswith("-r "), line
 
 
+def test_what_the_documents_link_to_is_there() -> None:
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    links = [(path, link) for path in documents for link in re.findall(r"\]\(([^)#]+)\)", path.read_text())]
+    assert len(links) > 5
+    for path, link in links:
+        assert link.startswith("https://") or (path.parent / link).exists(), f"{path}: {link}"
+
+
 def test_a_python_that_the_stack_does_not_support_is_refused_with_those_that_it_does(tmp_path: Path) -> None:
     old = tmp_path / "python2"
     # a Python that says it is 3.9: the Makefile asks sys.version_info, so the check itself runs for real

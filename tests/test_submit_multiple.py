@@ -421,3 +421,12 @@ def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> 
     again = run_command("submit_multiple.py", "-r", job_folder(job_file), "--local", "2", "-y")
     assert again.returncode == 0, again.stdout + again.stderr
     assert {experiment.status(path) for path in experiments(job_file)} == {Status.DONE}
+
+
+def test_a_module_of_ones_own_that_is_not_there_is_told_before_anything_is_written(
+    job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_file.write_text(job_file.read_text().replace("model: linear", "model: python/my_modles:Net"))
+    assert run(job_file, "--local", "1", "-y") == 2
+    assert "'python/my_modles:Net': there is no such module beside train.py" in capsys.readouterr().err
+    assert not (job_file.parent / "runs").exists()

@@ -76,7 +76,7 @@ def test_mistakes_are_told_at_once_with_their_place_and_without_torch(tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"data_splits_map": {"train": "train", "test": "test"}}, "test"),
+        ({"data_splits_map": {"train": "train[:5000]"}}, "'train' has 1797 examples"),
         ({"model": "tiny/lenet", "dataset": "sklearn/iris"}, "model_input_shape"),
         ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
         ({"dataset": "libsvm/no_such_file"}, "no_such_file"),
@@ -101,6 +101,54 @@ def test_a_diverged_run_says_so_and_has_its_exit_code(tmp_path: Path) -> None:
     done = run_command("train.py", spec(tmp_path / "run", base_lr=1e30))
     assert done.returncode == 3 and "diverged" in done.stderr
     assert status(tmp_path / "run") == Status.DIVERGED
+
+
+def test_a_folder_that_was_moved_goes_on_where_it_is_now(tmp_path: Path) -> None:
+    spec(tmp_path / "before")
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert run_command("train.py", tmp_path / "after" / "spec.yaml").returncode == 0
+    assert (tmp_path / "after" / "done").exists() and not (tmp_path / "before").exists()
+
+
+def test_a_done_experiment_is_not_taken_for_one_of_another_config(tmp_path: Path) -> None:
+    path = spec(tmp_path / "run", seed_model=None)
+    assert run_command("train.py", path).returncode == 0
+    assert run_command("train.py", path).returncode == 0  # a null seed goes with the one that was drawn
+    other = run_command("train.py", path, "train_length=3")
+    assert other.returncode == 2 and "done, with another config (train_length: 2 -> 3)" in other.stderr
+    assert run_command("train.py", path, "train_length=3", "resume=never").returncode == 0
+    assert len((tmp_path / "run" / "stats.csv").read_text().splitlines()) == 4
+
+
+def test_two_experiments_never_share_a_folder(tmp_path: Path) -> None:
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(
+            f"dataset: sklearn/iris\ndata_splits_map: {{train: train}}\noutput_dir: {tmp_path}/run\n"
+        )
+    for words in ((), (f"output_dir={tmp_path}/other",)):
+        done = run_command("train.py", tmp_path / "a.yaml", tmp_path / "b.yaml", *words)
+        assert done.returncode == 2 and "output_dir" in done.stderr
+    assert not (tmp_path / "run").exists() and not (tmp_path / "other").exists()
+
+
+def test_files_of_another_kind_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for arguments, sentence in [
+        (["train.py", "jobs/digits-example.yaml"], "is a job file; python submit_multiple.py"),
+        (["submit_multiple.py", "configs/digits_lenet.yaml", "-d"], "is the config of one experiment; python train.py"),
+        (["train.py", spec(tmp_path / "run").parent], f"did you mean {tmp_path}/run/spec.yaml?"),
+        (["submit_multiple.py", tmp_path / "run", "-d"], "is a folder; -r goes on with a job's folder"),
+    ]:
+        done = run_command(*arguments)
+        assert done.returncode == 2 and sentence in done.stderr, done.stderr
+
+
+def test_a_reader_that_reads_no_further_is_no_failure(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} train.py {spec(tmp_path / 'run')} | head -n 0; exit ${{PIPESTATUS[0]}}",
+        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "run" / "done").exists()
 
 
 def test_a_done_experiment_is_not_run_again(tmp_path: Path) -> None:

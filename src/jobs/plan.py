@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from src import experiment
@@ -39,10 +41,16 @@ class Plan:
 
 def plan_new(job_file: Path, overwrite: bool) -> Plan:
     """All experiments of a job file; with `overwrite` in place of the job's newest folder. Raises ConfigError."""
+    if job_file.is_dir():
+        raise ConfigError([f"{job_file} is a folder; -r goes on with a job's folder"])
     job = read_job(job_file)
+    if missing := _missing_modules(job):
+        raise ConfigError([f"{job_file}: {name!r}: there is no such module beside train.py" for name in missing])
     folder, old = folders.new_job_folder(job), folders.find_job_folder(job.output_dir, job.name)
     names = folders.experiment_names(job.experiments)
     sentences = [count(len(names)) + (f" = {job.axes}" if job.axes else "")]
+    if folder.exists() and not (folder / folders.JOB).exists():
+        raise ConfigError([f"{folder} exists and is not a job's folder; give the job another name"])
     if folder.exists() and not (overwrite and old == folder):
         raise ConfigError([f"{folder} exists; -r goes on with what is not done, -o deletes it and starts over"])
     if not overwrite or old is None:
@@ -79,6 +87,13 @@ def plan_retry(path: Path) -> Plan:
             "They run the code as it was when the job was first submitted.",
         ],
     )
+
+
+def _missing_modules(job: Job) -> list[str]:
+    """The `python/<module>:<callable>` names whose module cannot be found; none is imported."""
+    values = {value for options in job.experiments for value in options.values() if isinstance(value, str)}
+    own = sorted(value for value in values if value.startswith("python/"))
+    return [name for name in own if find_spec(re.split(r"[.:]", name.removeprefix("python/"))[0]) is None]
 
 
 def count(n: int, what: str = "experiment") -> str:

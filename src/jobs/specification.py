@@ -66,6 +66,8 @@ def read_job(path: Path) -> Job:
         raise ConfigError([str(error)]) from None
     reader = _Reader(document)
     sections = reader.mapping(document.data, ())
+    if sections and all(key in config.FIELDS or key == "base" for key in sections):
+        raise ConfigError([f"{path}: is the config of one experiment; python train.py {path} runs it"])
     for key in sections:
         if key not in ("job_details", "parameters"):
             reader.complain((key,), f"unknown section {key!r}; a job file has job_details and parameters")

@@ -52,7 +52,7 @@ def load(path: Path, config: Config, parts: Mapping[str, HasState], device: torc
     Raises CheckpointError if the file is damaged, is none of ours, or belongs to a config whose numbers differ.
     """
     content = _read(path, device)
-    if changes := ", ".join(differences(content["config"], config)):
+    if changes := ", ".join(config_module.differences(content["config"], config)):
         raise CheckpointError(
             f"{path} was saved by a run with another config ({changes}); "
             "take the old values, another output_dir, or resume=never to start over"
@@ -61,16 +61,6 @@ def load(path: Path, config: Config, parts: Mapping[str, HasState], device: torc
         part.load_state_dict(content["parts"][name])
     # generator states live on the CPU wherever the tensors of the model were mapped to
     set_random_states(_to_cpu(content["random"]))
-
-
-def differences(then: Mapping[str, Any], config: Config) -> list[str]:
-    """The options that change numbers and are not what they were then, each as `option: old -> new`."""
-    asked = config_module.to_dict(config)
-    return [
-        f"{key}: {then[key]} -> {asked[key]}"
-        for key in config_module.CHANGES_NUMBERS
-        if key in then and then[key] != asked[key]
-    ]
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ Generator = Callable[[Config], Iterator[tuple[Any, Any]]]  # train.experiment_ge
 def main(arguments: list[str], generator: Generator) -> int:
     """Run what the arguments name; the exit code is 0 only if all of it is done."""
     paths, overrides, parallel = _parse(arguments)
+    if problem := _shared_folder(paths, overrides):
+        print(problem, file=sys.stderr)
+        return experiment.EXIT_BAD_CONFIG
     if len(paths) == 1 and parallel is None:
         exit_code = run_one(paths[0], overrides, generator)
     else:
@@ -44,21 +48,28 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _give_up(path.parent if path.name == experiment.SPEC else None, str(error), experiment.EXIT_BAD_CONFIG)
+    if path.name == experiment.SPEC and not any(word.startswith("output_dir=") for word in overrides):
+        config.output_dir = str(path.parent)  # also after the folder was moved or renamed
     if config.output_dir is None:  # the record of a run is named for its folder, any other config for its file
         name = path.resolve().parent.name if path.name == experiment.CONFIG else path.stem
         config.output_dir = str(experiment.new_run_folder(name))
     folder = Path(config.output_dir)
     if config.resume == "auto" and (folder / experiment.DONE).exists():
-        print(f"{folder} is done already; resume=never runs it again")
+        if changes := ", ".join(config_module.differences(experiment.earlier_config(folder), config)):
+            print(
+                f"{folder} is done, with another config ({changes}); "
+                "take another output_dir, or resume=never, which deletes what is there",
+                file=sys.stderr,
+            )
+            return experiment.EXIT_BAD_CONFIG
+        print(f"{folder} is done already; resume=never deletes it and runs it again")
         return experiment.EXIT_DONE
-    print(f"{folder}: started", flush=True)
+    _tell(f"{folder}: started")
     final: dict[Any, float] = {}  # stays empty if an earlier attempt had come to the end, all but for saying so
     try:
         with StopSignals():  # a signal that comes while torch is imported is not lost, and kills nothing
             for stats, _ in generator(config):
-                final = stats.iloc[-1].filter(regex="/(loss|accuracy)$").to_dict()
-        print(f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in final.items()), sep="\n  ")
-        return experiment.EXIT_DONE
+                final = stats.iloc[-1].filter(regex="/(loss|accuracy)$").dropna().to_dict()
     except experiment.Diverged as error:
         print(f"{folder}: diverged: {error}", file=sys.stderr)
         return experiment.EXIT_DIVERGED
@@ -72,6 +83,32 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
     except Exception as error:  # any: the traceback is in training.log, the sentence is for the terminal
         print(f"{folder}: failed: {error or type(error).__name__}", file=sys.stderr)
         return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
+    _tell("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in final.items())]))
+    return experiment.EXIT_DONE
+
+
+def _tell(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `train.py cfg.yaml | head -1`: nobody reads on, and that is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _shared_folder(paths: list[Path], overrides: list[str]) -> str:
+    """What is wrong if several configs would write into one folder; empty if none would."""
+    if len(paths) > 1 and any(word.startswith("output_dir=") for word in overrides):
+        return "command line: output_dir would be the folder of several experiments; run them one by one"
+    seen: dict[str, Path] = {}
+    for path in paths:
+        folder: str | None = str(path.parent)
+        if path.name != experiment.SPEC:
+            with contextlib.suppress(ConfigError):  # told when it is run
+                folder = config_module.load(path).output_dir
+        if folder in seen:
+            return f"{path} and {seen[folder]} have one output_dir, {folder}; each experiment needs its own"
+        if folder is not None:
+            seen[folder] = path
+    return ""
 
 
 def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
@@ -101,7 +138,11 @@ def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None]:
     paths = [Path(word) for word, yes in zip(options.words, is_config, strict=True) if yes]
     overrides = [word for word, yes in zip(options.words, is_config, strict=True) if not yes]
     if not paths:
-        parser.error(f"no config file among: {' '.join(options.words)}")
+        spec = next(
+            (Path(word) / experiment.SPEC for word in options.words if (Path(word) / experiment.SPEC).exists()), None
+        )
+        hint = f"; did you mean {spec}?" if spec else ""
+        parser.error(f"no config file (.yaml) among: {' '.join(options.words)}{hint}")
     if options.parallel is not None and options.parallel < 1:
         parser.error("--parallel must be at least 1")
     return paths, overrides, options.parallel

@@ -7,7 +7,6 @@ import platform
 import secrets
 import socket
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -56,15 +55,6 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     return config, folder, device
 
 
-def earlier_config(folder: Path) -> dict[str, Any]:
-    """The config.yaml of an earlier attempt in this folder; empty if there is none that can be read."""
-    try:
-        data = yaml_io.read(folder / experiment.CONFIG).data
-    except yaml_io.YamlError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def choose_device(name: str | None) -> torch.device:
     """The device of that name; without one, cuda where there is one, else cpu. Raises ValueError."""
     if name is None:
@@ -78,7 +68,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def _choose_seeds(config: Config, folder: Path) -> None:
-    earlier = earlier_config(folder) if config.resume == "auto" else {}
+    earlier = experiment.earlier_config(folder) if config.resume == "auto" else {}
     for key in ("seed_model", "seed_training"):
         if getattr(config, key) is None:
             setattr(config, key, earlier.get(key, secrets.randbelow(2**31)))

@@ -133,7 +133,11 @@ class _Child:
             state |= {"status": Status.FAILED, "cause": f"killed by {signal.Signals(-code).name}"}
             if self.folder:
                 experiment.write_state(self.folder, state)
-        how = "done" if code == experiment.EXIT_DONE else f"{state.get('status', 'failed')}: {state.get('cause')}"
+        how = "done"
+        if code != experiment.EXIT_DONE and state.get("cause"):
+            how = f"{state['status']}: {state['cause']}"
+        elif code != experiment.EXIT_DONE:
+            how = f"failed with exit code {code}" + (f", see {self.folder / LOCAL_OUTPUT}" if self.folder else "")
         tqdm.write(f"{self.name}: {how} ({time.monotonic() - self.started:.1f} s)")
         return code
 

@@ -408,5 +408,5 @@ def test_the_cifar10_example_waits_for_its_data_family_and_nothing_else(tmp_path
     (found,) = problems(tmp_path / "job.yaml", text)
     assert "'timm/tfds/cifar10' is not available" in found
     assert found.endswith("(in 4 of 4 experiments)")
-    (tmp_path / "job.yaml").write_text(text.replace("timm/tfds/cifar10", "sklearn/digits"))
+    (tmp_path / "job.yaml").write_text(text.replace("timm/tfds/cifar10", "libsvm/cifar10"))
     assert read_job(tmp_path / "job.yaml").axes == "4 (model, model_pretrained)"
