@@ -23,9 +23,9 @@ demo: $(VENV)/core
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
 
-SLURM := slurmctld slurmd slurm-client munge
+SLURM := slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core mariadb-client-core
 test-slurm: $(VENV)/dev
-	@if ! command -v /usr/sbin/slurmctld >/dev/null; then \
+	@if ! (PATH="$$PATH:/usr/sbin"; for p in slurmctld slurmd sbatch munged slurmdbd mariadbd; do command -v $$p >/dev/null || exit 1; done); then \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; \
 	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SLURM); \
 	  else echo "SLURM is not installed; as root: apt-get install $(SLURM)"; exit 1; fi; fi

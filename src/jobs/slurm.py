@@ -13,7 +13,7 @@ from pathlib import Path
 from src import experiment
 from src.experiment import Status
 
-WAITS = (1.0, 4.0)  # seconds before the second and the third try of sbatch
+WAITS = (2.0, 4.0)  # seconds before the second and the third try of sbatch
 GRACE = 120  # seconds
 TIMEOUT = 120  # seconds; a controller that hangs answers sbatch after 10 s, a bad SLURM_CONF after 60 s
 
@@ -95,16 +95,23 @@ def _submit(command: list[str], comment: str) -> str:
         if result.returncode == 0 and (found := _JOB_ID.search(result.stdout)):
             return found[1] or found[2]
         try:
-            accepted = [job_id for job_id, said in _comments().items() if said == comment]
+            job_id = _find(comment)
+            if job_id is None and wait is not None:
+                # A controller that hung answers this question before it has worked off what was sent to it earlier.
+                time.sleep(wait)
+                job_id = _find(comment)
         except SlurmError as error:
             raise SlurmError(
                 f"sbatch failed: {_said(result)}; whether the job is queued all the same is not known: {error}"
             ) from None
-        if accepted:
-            return accepted[0]
-        if wait is not None:
-            time.sleep(wait)
+        if job_id is not None:
+            return job_id
     raise SlurmError(f"sbatch failed {len(WAITS) + 1} times: {_said(result)}")
+
+
+def _find(comment: str) -> str | None:
+    """The id of the queued job with that comment."""
+    return next((job_id for job_id, said in _comments().items() if said == comment), None)
 
 
 def _comments() -> dict[str, str]:
