@@ -101,6 +101,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.replace(path)
         if durable:
             _flush_folder(path.parent)
+    except OSError as error:  # "no space left" does not say for which file
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -20,6 +21,17 @@ from src.experiment import Status
 from src.logs.resources import process_peak_mb
 
 HEARTBEAT_SECONDS = 2.0  # least time between two writes of state.json
+
+
+class _LogFile(logging.FileHandler):
+    """A line that cannot be written, on a full disk, is left out; it is stats.csv that may not be lost."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Print no traceback for it: it may be one a step."""
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # of the last lines, still in the buffer
+            super().close()
 
 
 class RunRecord:
@@ -102,7 +114,7 @@ class RunRecord:
         experiment.write_state(self.folder, self._state, durable=durable)
 
     def __enter__(self) -> RunRecord:
-        handlers: list[logging.Handler] = [logging.FileHandler(self.folder / experiment.LOG, encoding="utf-8")]
+        handlers: list[logging.Handler] = [_LogFile(self.folder / experiment.LOG, encoding="utf-8")]
         if self._to_stdout:
             handlers.append(logging.StreamHandler(sys.stdout))
         for handler in handlers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,14 +37,12 @@ def save(path: Path, config: Config, parts: Mapping[str, HasState]) -> None:
         "random": get_random_states(),
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    _write(path, content)
 
 
 def save_weights(path: Path, model: nn.Module, row: dict[str, Any]) -> None:
     """Keep a model for later use: a dictionary of `model` (its state_dict) and `stats` (the epoch's figures)."""
-    with replacing(path) as temporary:
-        torch.save({"model": model.state_dict(), "stats": row}, temporary)
+    _write(path, {"model": model.state_dict(), "stats": row})
 
 
 def load(path: Path, config: Config, parts: Mapping[str, HasState], device: torch.device) -> None:
@@ -57,20 +56,48 @@ def load(path: Path, config: Config, parts: Mapping[str, HasState], device: torc
             f"{path} was saved by a run with another config ({changes}); "
             "take the old values, another output_dir, or resume=never to start over"
         )
-    for name, part in parts.items():
-        part.load_state_dict(content["parts"][name])
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(content["parts"][name])
+    except (RuntimeError, ValueError, KeyError) as error:  # the user's own model or optimizer is another one now
+        raise CheckpointError(
+            f"{path} does not fit the {name} of today's code ({str(error).splitlines()[-1].strip()}); "
+            "take the old code, or start over with resume=never"
+        ) from None
     # generator states live on the CPU wherever the tensors of the model were mapped to
     set_random_states(_to_cpu(content["random"]))
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Raises OSError, which says so, where the disk is full."""
+    # Opened here: after an error torch would leave the file open, and deleting an open file frees no space.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # torch hides it behind a sentence about positions
+                raise error.__context__ from None
+            raise
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:
     start_over = "move it away, or start over with resume=never"
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is damaged and cannot be read ({reason[:100]}); {start_over}") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        damaged = zipfile.ZipFile(path).testzip()  # torch.load compares no checksum
+        content = None if damaged else torch.load(path, map_location=device, weights_only=True)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}; {start_over}") from None
+    except pickle.UnpicklingError:  # whole, but with objects in it that we never save
+        raise CheckpointError(f"{path} was not written by train.py; {start_over}") from None
+    except Exception:  # a damaged file can make the readers of zip and pickle raise anything
+        damaged = str(path)
+    if damaged:
+        raise CheckpointError(f"{path} is damaged; {start_over}")
+    if (
+        not isinstance(content, dict)
+        or content.get("format") != FORMAT
+        or not {"config", "random", "parts"} <= set(content)
+    ):
         raise CheckpointError(f"{path} was not written by this version of train.py; {start_over}")
     return content
 

@@ -14,6 +14,7 @@ import importlib
 import multiprocessing
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -27,6 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).resolve().par
 
 from helpers import stats_without_clock  # noqa: E402
 from tqdm import tqdm  # noqa: E402
+
+from src import experiment, yaml_io  # noqa: E402
 
 DIGITS = {"dataset": "sklearn/digits", "data_splits_map": {"train": "train[:60%]", "test": "train[60%:]"}}
 KINDS: dict[str, dict[str, Any]] = {
@@ -49,6 +52,7 @@ KINDS: dict[str, dict[str, Any]] = {
         "model": "linear", "num_workers": 2, "train_length": 6, "checkpoint_every_seconds": 0,
     },
     "dropout, seldom saved": {"model": "python/toys:dropout_net", "train_length": 40, "checkpoint_every_seconds": 0.2},
+    "grid, --parallel 2": {"model": "linear", "averaging": "poly_8", "train_length": 40, "checkpoint_every_seconds": 0},
     "large, slow to save": {"model": "python/toys:wide_net", "train_length": 8, "checkpoint_every_seconds": 0},
 }  # fmt: skip
 
@@ -69,16 +73,29 @@ class Tally:
         return f"{name:24}" + "".join(f"{number:>12}" for number in numbers)
 
 
-def train(config: dict[str, Any], output: Path) -> None:
-    """In a forked process: run the experiment to its end."""
+def redirect(output: Path) -> None:
+    """Send what this process prints to a file."""
     with output.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+
+
+def train(config: dict[str, Any], output: Path) -> None:
+    """In a forked process: run the experiment to its end."""
+    redirect(output)
     from src import config as config_module
     from train import experiment_generator
 
     for _ in experiment_generator(config_module.build(config)):
         pass
+
+
+def work(specs: list[str], output: Path) -> None:
+    """In a forked process: run the experiments in a worker, two at a time."""
+    redirect(output)
+    import train
+
+    train.main([*specs, "--parallel", "2"])
 
 
 def start(config: dict[str, Any]) -> multiprocessing.process.BaseProcess:
@@ -122,7 +139,8 @@ def campaign(kinds: dict[str, dict[str, Any]], n_kills: int, seed: int, folder: 
         while sum(tally.kills for tally in tallies.values()) < n_kills:
             name = list(configs)[number % len(configs)]
             number += 1
-            one_run(configs[name], folder / f"{number}", expected[name], seconds[name], tallies[name], chance, bar)
+            play = one_grid if "--parallel" in name else one_run
+            play(configs[name], folder / f"{number}", expected[name], seconds[name], tallies[name], chance, bar)
     return tallies
 
 
@@ -138,29 +156,76 @@ def one_run(
     """Start a run, kill it some times, let it end, compare."""
     tally.runs += 1
     config = {**config, "output_dir": str(folder)}
-    readable: list[str] = []
+    finished = 0
     for _ in range(chance.randint(2, 6)):
         process = start(config)
         saving = kill(process, folder, chance.uniform(0.05, 0.7 * seconds), chance.random() < 0.5)
         if process.exitcode != -signal.SIGKILL:  # it had come to its end before
             break
         bar.update()
-        tally.kills += 1
-        tally.kills_while_saving += saving
-        now = rows(folder)
-        if len(now) < len(readable) or now != expected[: len(now)]:
-            tally.lost_epochs += max(len(readable) - len(now), 1)
-            tally.complaints.append(
-                f"{folder.name}: after a kill stats.csv had {len(now)} of {len(readable)} rows, or others"
-            )
-        readable = now
-    last = start(config)
-    last.join()
-    if last.exitcode != 0 or rows(folder) != expected or not (folder / "done").exists():
+        finished = after_kill(folder, expected, finished, saving, tally)
+    start(config).join()
+    at_the_end(folder, expected, tally)
+
+
+def one_grid(
+    config: dict[str, Any],
+    folder: Path,
+    expected: list[str],
+    seconds: float,
+    tally: Tally,
+    chance: random.Random,
+    bar: Any,
+) -> None:
+    """The same for four experiments in a worker, whose children are killed and which is started again after its end."""
+    folders = [folder / str(number) for number in range(4)]
+    for one in folders:
+        one.mkdir(parents=True)
+        (one / "spec.yaml").write_text(yaml_io.dump({**config, "output_dir": str(one)}))
+    finished, n_kills = dict.fromkeys(folders, 0), chance.randint(4, 8)
+    for _ in range(2 + n_kills):  # no endless loop if something is wrong
+        if all((one / "done").exists() for one in folders):
+            break
+        arguments = ([str(one / "spec.yaml") for one in folders], folder.with_suffix(".txt"))
+        worker = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+        worker.start()
+        while worker.is_alive():
+            time.sleep(chance.uniform(0, 0.5 * seconds))
+            running = [one for one in folders if experiment.runs_here(one)]
+            if running and n_kills > 0:
+                one = chance.choice(running)
+                pid = experiment.read_state(one)["pid"]
+                os.kill(pid, signal.SIGKILL)
+                while experiment.runs_here(one) and experiment.read_state(one)["pid"] == pid:
+                    time.sleep(0.001)  # until the worker has noticed
+                saving = (one / f".checkpoint.pt.{pid}.tmp").exists()
+                bar.update()
+                n_kills -= 1
+                finished[one] = after_kill(one, expected, finished[one], saving, tally)
+        worker.join()
+    tally.runs += len(folders)
+    for one in folders:
+        at_the_end(one, expected, tally)
+
+
+def after_kill(folder: Path, expected: list[str], finished: int, saving: bool, tally: Tally) -> int:
+    """Count a kill and what it lost. Takes and returns how many epochs are known to have been finished."""
+    tally.kills += 1
+    tally.kills_while_saving += saving
+    now, log = rows(folder), folder / "training.log"
+    told = re.findall(r"epoch (\d+) over", log.read_text()) if log.exists() else []  # written after the row
+    finished = max([finished, *map(int, told)])
+    if len(now) < finished or now != expected[: len(now)]:
+        tally.lost_epochs += max(finished - len(now), 1)
+        tally.complaints.append(f"{folder}: after a kill stats.csv had {len(now)} of {finished} rows, or others")
+    return max(finished, len(now))
+
+
+def at_the_end(folder: Path, expected: list[str], tally: Tally) -> None:
+    """Compare with the undisturbed run; nothing half-written may be left either."""
+    if rows(folder) != expected or not (folder / "done").exists() or any(folder.glob(".*.tmp")):
         tally.differing += 1
-        tally.complaints.append(
-            f"{folder.name}: exit code {last.exitcode}\n{folder.with_suffix('.txt').read_text()[-800:]}"
-        )
+        tally.complaints.append(f"{folder}: {experiment.read_state(folder)}")
 
 
 def main() -> int:

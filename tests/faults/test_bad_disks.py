@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import random
 import subprocess
+import sys
+import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import run_command, stats_without_clock
+from helpers import ROOT, run_command, stats_without_clock
 
 from src import yaml_io
 from src.config import Config
 from src.experiment import Status, read_state, status
-from src.training.checkpoint import FORMAT, CheckpointError
+from src.training.checkpoint import FORMAT, CheckpointError, _read
 from train import experiment_generator
 
 Make = Callable[..., Config]
@@ -60,6 +66,7 @@ def test_a_full_disk_is_one_sentence_and_the_good_state_stays(small_disk: Path, 
     assert done.returncode == 1
     assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
     assert not (path.parent / "done").exists()
+    assert status(path.parent) == Status.FAILED and "checkpoint.pt" in read_state(path.parent)["cause"]
     good = (path.parent / "checkpoint.pt").read_bytes()
     stats = stats_without_clock(path.parent)
     filler.write_bytes(b"")  # still full: nothing more is lost by trying again
@@ -68,6 +75,20 @@ def test_a_full_disk_is_one_sentence_and_the_good_state_stays(small_disk: Path, 
     subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
     assert run_command("train.py", path).returncode == 0
     assert stats_without_clock(path.parent) == stats_without_clock(tmp_path / "whole")
+
+
+def test_a_disk_without_room_for_a_line_of_the_log_is_one_sentence_too(small_disk: Path) -> None:
+    path = spec(small_disk / "run", train_length=1, steps_per_epoch=2000, log_interval=1)
+    process = subprocess.Popen([sys.executable, "train.py", path], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not (path.parent / "config.yaml").exists():
+        time.sleep(0.01)
+    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and errors.count("\n") == 1 and "No space left on device" in errors
+    (small_disk / "filler").unlink()
+    assert run_command("train.py", path).returncode == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="making a folder read-only for root needs a mount")
@@ -87,8 +108,6 @@ def test_a_checkpoint_cut_anywhere_is_refused_and_all_else_stays(small: Make) ->
     path, whole = folder / "checkpoint.pt", (folder / "checkpoint.pt").read_bytes()
     stats = (folder / "stats.csv").read_bytes()
     assert len(whole) > 500_000
-    from src.training.checkpoint import _read
-
     for length in range(0, len(whole), 1024):
         path.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match=r"checkpoint\.pt .*resume=never"):
@@ -104,13 +123,50 @@ def test_a_checkpoint_cut_anywhere_is_refused_and_all_else_stays(small: Make) ->
     assert status(folder) == Status.DONE
 
 
+def test_a_checkpoint_with_other_bytes_in_its_middle_is_refused_or_reads_the_same(small: Make) -> None:
+    config = small()
+    for _ in experiment_generator(config):
+        break
+    path = Path(str(config.output_dir)) / "checkpoint.pt"
+    whole, same = path.read_bytes(), repr(_read(path, torch.device("cpu")))
+    chance, refused = random.Random(0), 0
+    end = zipfile.ZipFile(path).start_dir  # of the contents; the table that follows has no checksum
+    damages = [(chance.randrange(end), bytes([chance.randrange(256)])) for _ in range(200)]
+    damages += [(start, bytes(512)) for start in range(0, len(whole), 512)]  # a sector that was never written
+    for start, others in damages:
+        path.write_bytes(whole[:start] + others + whole[start + len(others) :])
+        try:
+            assert repr(_read(path, torch.device("cpu"))) == same  # padding, or the very byte
+        except CheckpointError:
+            refused += 1
+    assert refused > len(damages) / 2
+
+
+def test_a_checkpoint_of_ones_own_model_that_is_another_now_says_so(
+    small: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from torch import nn\ndef build(num_classes, input_shape):\n    return nn.{}\n"
+    module = tmp_path / "changing_model.py"
+    module.write_text(code.format("Linear(input_shape[0], num_classes)"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = small(model="python/changing_model:build")
+    for _ in experiment_generator(config):
+        break
+    module.write_text(code.format("Sequential(nn.Linear(input_shape[0], 7), nn.Linear(7, num_classes))"))
+    monkeypatch.delitem(sys.modules, "changing_model")
+    importlib.invalidate_caches()
+    with pytest.raises(CheckpointError, match=r"checkpoint.pt does not fit the model of today's code.*resume=never"):
+        run(config)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
         ({"model": {}}, "was not written by this version"),
         ({"format": FORMAT - 1, "parts": {}}, "was not written by this version"),
+        ({"format": FORMAT}, "was not written by this version"),
         ([1, 2, 3], "was not written by this version"),
-        (Path(), "is damaged and cannot be read"),  # a pickle of an object: never loaded
+        (Path(), "was not written by train.py"),  # a pickle of an object: never loaded
     ],
 )
 def test_a_foreign_checkpoint_is_refused_and_resume_never_starts_over(

@@ -39,3 +39,9 @@ def wide_net(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     return nn.Sequential(
         nn.Flatten(), nn.Linear(n, 2000), nn.ReLU(), nn.Linear(2000, 2000), nn.Linear(2000, num_classes)
     )
+
+
+def normed_dropout_net(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    n = math.prod(input_shape)
+    hidden = (nn.Linear(n, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Dropout(0.5))
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(30, num_classes))
