@@ -99,11 +99,18 @@ def _check_launcher(arguments: argparse.Namespace) -> None:
     if arguments.script is None:
         return
     try:
-        first = arguments.script.open("rb").read(2)
+        text = arguments.script.read_text(errors="replace")
     except OSError as error:
         raise ConfigError([f"{arguments.script}: cannot be read: {error.strerror}"]) from None
-    if first != b"#!":
+    if not text.startswith("#!"):
         raise ConfigError([f"{arguments.script}: is no submit script: sbatch wants a first line like #!/bin/bash"])
+    commands = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    if not commands or not commands[-1].startswith("exec "):
+        print(
+            f"warning: {arguments.script}: its last command does not begin with exec, so SLURM's warning before the time "
+            "limit ends the script and not Python: nothing is saved then; see submit_cpu.sh",
+            file=sys.stderr,
+        )
     if not shutil.which("sbatch") and not arguments.dry_run:
         raise ConfigError(["sbatch is not found, so this machine submits nothing to SLURM; --local N runs it here"])
 

@@ -423,6 +423,20 @@ def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> 
     assert {experiment.status(path) for path in experiments(job_file)} == {Status.DONE}
 
 
+def test_a_script_that_slurms_warning_would_kill_is_told_of(
+    job_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script = tmp_path / "mine.sh"
+    for last, warned in [
+        ('exec python train.py "$1"', False),
+        ("exec srun python train.py", False),
+        ("python train.py", True),
+    ]:
+        script.write_text(f"#!/bin/bash\n#SBATCH --mem=1G\nmodule load python\n{last}\n# the end\n")
+        assert run(job_file, "-s", script, "-d") == 0
+        assert ("does not begin with exec" in capsys.readouterr().err) == warned
+
+
 def test_a_module_of_ones_own_that_is_not_there_is_told_before_anything_is_written(
     job_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

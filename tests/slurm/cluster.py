@@ -97,7 +97,7 @@ class Cluster:
             if ended or time.monotonic() > deadline:
                 why = f"{ended} ended" if ended else f"{seconds:.0f} s were over"
                 raise ClusterError(f"{why} before {what}; {refusal}\n{self._report()}")
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def jobs(self) -> dict[str, str]:
         """Job id -> state, of all that squeue knows."""
