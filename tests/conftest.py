@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from helpers import run_command
 from hypothesis import settings
+from slurm_stub import SlurmStub
 
 from src import config as config_module
 from src.config import Config
+from src.jobs import slurm
 
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
 settings.load_profile("any speed")
@@ -37,6 +39,15 @@ def small(tmp_path: Path) -> Callable[..., Config]:
         return config_module.build(values | changes)
 
     return make
+
+
+@pytest.fixture
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmStub:
+    """sbatch and squeue for this test; no waits between two tries."""
+    stub = SlurmStub(tmp_path / "bin")
+    monkeypatch.setenv("PATH", stub.path)
+    monkeypatch.setattr(slurm, "WAITS", (0, 0))
+    return stub
 
 
 @pytest.fixture(scope="session")

@@ -20,15 +20,6 @@ from src.jobs import slurm
 
 
 @pytest.fixture
-def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmStub:
-    """sbatch and squeue for this test; no waits between two tries."""
-    stub = SlurmStub(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    monkeypatch.setattr(slurm, "WAITS", (0, 0))
-    return stub
-
-
-@pytest.fixture
 def job_file(tmp_path: Path) -> Path:
     """Six experiments, 3 base_lr x 2 batch_size, whose folders go to `runs` beside it."""
     path = tmp_path / "grid.yaml"

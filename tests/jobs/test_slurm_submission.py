@@ -16,14 +16,6 @@ from src.jobs import slurm
 
 
 @pytest.fixture
-def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmStub:
-    stub = SlurmStub(tmp_path / "bin")
-    monkeypatch.setenv("PATH", stub.path)
-    monkeypatch.setattr(slurm, "WAITS", (0, 0))
-    return stub
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "100% runs" / "0_lr=1"
     folder.mkdir(parents=True)
