@@ -42,7 +42,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     from src.logs import stats
     from src.logs.record import RunRecord
     from src.logs.resources import device_peak_mb
-    from src.models import build_model
+    from src.models import build_model, model_inputs
+    from src.models.counts import count_flops, count_parameters
     from src.optim.averaging import build_average
     from src.optim.optimizers import build_optimizer
     from src.optim.schedules import learning_rate
@@ -67,7 +68,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         record.check_restarts(requeue.MAX_STALLED)
 
         # --- data, and what the config gets to know from it ---------------------------------------------
-        data = load_data(config).to(device)
+        data = load_data(config, model_inputs(config)).to(device)
         train_data, sizes = data.splits["train"], {name: len(split) for name, split in data.splits.items()}
         classification = data.n_classes is not None
         output_dim = config.model_output_dim or data.n_classes or 1
@@ -80,8 +81,11 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
 
         # --- model, loss, optimizer, average ------------------------------------------------------------
         seed_all(config.seed_model)
-        model = build_model(config, data.input_shape, output_dim).to(device)
+        model = build_model(config, data.input_shape, output_dim, data.class_names, data.sparse).to(device)
         loss = build_loss(config.loss, output_dim, data.n_classes)
+        train_loss = build_loss(config.loss, output_dim, data.n_classes, config.label_smoothing)
+        config.model_n_parameters, config.model_n_trained = count_parameters(model)
+        config.model_flops = count_flops(model, data.input_shape, data.kind == "text")
         optimizer = build_optimizer(config, model)
         average = build_average(config, model)
         seed_all(config.seed_training)
@@ -109,7 +113,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
             record.saved(state.step)
 
         saved_at = time.monotonic()
-        record.start(state.step, length.total_steps, sum(p.numel() for p in model.parameters()))
+        record.start(state.step, length.total_steps, config.model_n_parameters)
         batches = train_batches(train_data, config, device, start_step=state.step)
         try:
             for epoch in range(len(state.rows) + 1, length.n_epochs + 1):
@@ -122,8 +126,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 for step, micro_batches in zip(steps, state.epoch.watch.waiting(batches), strict=False):
                     rate = learning_rate(config, step, length.total_steps, length.steps_per_unit)
                     for group in optimizer.param_groups:
-                        group["lr"] = rate
-                    batch_loss, grad_norm = train_step(model, loss, optimizer, micro_batches, state.epoch.meter)
+                        group["lr"] = rate * group.get("lr_scale", 1.0)  # less than 1 with layer_decay
+                    batch_loss, grad_norm = train_step(model, train_loss, optimizer, micro_batches, state.epoch.meter)
                     if average is not None:
                         average.update_parameters(model)
                     state.count_step(micro_batches, grad_norm, rate)

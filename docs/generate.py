@@ -98,8 +98,8 @@ def options_md() -> str:
         lines += ["", f"### {option}", "", "| form | example | meaning |", "| --- | --- | --- |"]
         lines += [_row([form, f"`{example}`", meaning]) for form, example, meaning in forms]
     for option, table in FAMILIES.items():
-        lines += ["", f"### {option}", "", "| family | example | note |", "| --- | --- | --- |"]
-        lines += [_row([f"`{name}`", f"`{family.example}`", family.missing]) for name, family in table.items()]
+        lines += ["", f"### {option}", "", "| family | example | read by |", "| --- | --- | --- |"]
+        lines += [_row([f"`{name}`", f"`{family.example}`", family.module]) for name, family in table.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -121,9 +121,9 @@ def _escape(text: str) -> str:
 def _limits(metadata: Mapping[str, Any]) -> str:
     if metadata["choices"]:
         return f" ({', '.join(f'`{choice}`' for choice in metadata['choices'])})"
-    if metadata["at_least"] is not None:
-        return f" (at least {metadata['at_least']})"
-    return f" (above {metadata['above']})" if metadata["above"] is not None else ""
+    limits = [("at_least", "at least"), ("above", "above"), ("at_most", "at most")]
+    said = [f"{words} {metadata[key]}" for key, words in limits if metadata[key] is not None]
+    return f" ({', '.join(said)})" if said else ""
 
 
 # --- schemas ------------------------------------------------------------------------------------------
@@ -219,6 +219,8 @@ def _value(name: str) -> dict[str, Any]:
         schema["minimum"] = limits["at_least"]
     if limits["above"] is not None:
         schema["exclusiveMinimum"] = limits["above"]
+    if limits["at_most"] is not None:
+        schema["maximum"] = limits["at_most"]
     return schema
 
 

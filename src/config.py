@@ -42,9 +42,17 @@ def _option(
     choices: tuple[str, ...] = (),
     at_least: float | None = None,
     above: float | None = None,
+    at_most: float | None = None,
 ) -> Any:
-    metadata = {"section": section, "meaning": meaning, "choices": choices, "at_least": at_least, "above": above}
-    if isinstance(default, dict):
+    metadata = {
+        "section": section,
+        "meaning": meaning,
+        "choices": choices,
+        "at_least": at_least,
+        "above": above,
+        "at_most": at_most,
+    }
+    if isinstance(default, dict | list):
         return field(default_factory=lambda: copy.deepcopy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
@@ -52,6 +60,7 @@ def _option(
 _run = functools.partial(_option, "Run")
 _data = functools.partial(_option, "Data")
 _model = functools.partial(_option, "Model")
+_aug = functools.partial(_option, "Augmentation of images")
 _train = functools.partial(_option, "Training")
 _eval = functools.partial(_option, "Evaluation")
 _filled = functools.partial(_option, "Filled in by the program")
@@ -79,25 +88,60 @@ class Config:
     seed_training: Optional[int] = _run(None, "seed of the order of the data, augmentation and dropout; null: drawn once and written to config.yaml", at_least=0)
 
     # --- data ---
-    dataset: str = _data("libsvm/a9a", "family and name: libsvm/<name or path>, sklearn/<name>, python/<module>:<callable>")
+    dataset: str = _data("libsvm/a9a", "family and name: libsvm/<name or path>, sklearn/<name>, timm/torch/<name>, timm/folder/<path>, timm/hfds/<name>, tfds/<name>, hf/<name or path>[:config], python/<module>:<callable>")
     data_dir: str = _data("data", "folder of downloaded data, relative to where the program is started")
     data_download: bool = _data(True, "download data that data_dir does not have")
-    data_splits_map: Any = _data({"train": "train", "test": "test"}, "split name: expression such as train[:80%], train[80%:]+test, train[:1000]; `train` is trained on, every other one is evaluated each epoch")
+    data_splits_map: Any = _data({"train": "train", "test": "test"}, "split name: expression such as train[:80%], train[80%:]+test, train[:1000]; `train` is trained on, every other one is evaluated each epoch; <dataset>::<expression> takes it from another data set")
+    data_label_maps: dict[str, Any] = _data({}, "split name: which class each label of another data set is, as a list, a dictionary from class name or label, or a YAML or JSON file of one of these")
     data_split_seed: int = _data(0, "seed of the stratified shuffle of data that come as one split", at_least=0)
     libsvm_normalize: bool = _data(True, "scale each row of libsvm data to unit Euclidean norm")
     sklearn_standardize: bool = _data(True, "shift and scale each feature of tabular sklearn data to mean 0 and deviation 1 on the train split")
     max_dense_gb: float = _data(2.0, "sparse data stay sparse if they would take more than this, in GB of float32", at_least=0)
 
+    cv_folds: Optional[int] = _data(None, "cross-validation: cut the train split into so many folds, stratified by label where labels are known, with data_split_seed; null: no", at_least=2)
+    cv_fold: int = _data(0, "the fold, from 0, that is held out as the split `val`", at_least=0)
+    image_size: Optional[int] = _data(None, "height and width of the images that the model gets; null: those of the model's weights (timm, clip, hf), else the data's own")
+    image_mean: Optional[list[float]] = _data(None, "mean of each channel, with values in [0, 1], that is subtracted from images; null: the model's, else ImageNet's")
+    image_std: Optional[list[float]] = _data(None, "deviation of each channel that images are divided by; null: the model's, else ImageNet's")
+    image_interpolation: Optional[str] = _data(None, "how images are resized; null: as the model's weights want it, else bicubic", choices=("nearest", "bilinear", "bicubic"))
+    image_crop_pct: Optional[float] = _data(None, "part of the resized image that the central crop keeps; null: the model's, else 1", above=0, at_most=1)
+    image_memory_gb: float = _data(2.0, "images that are decoded to at most so many GB are kept in memory, on the GPU if there is one; it does not change a number", at_least=0)
+    text_columns: Optional[str] = _data(None, "column of the text, or two joined by a comma for pairs (hf); null: found by the usual names")
+    label_column: Optional[str] = _data(None, "column of the label (hf); null: found by the usual names")
+    text_max_tokens: Optional[int] = _data(None, "tokens a text is cut to; null: the most that the model takes", at_least=1)
+
+    # --- augmentation of images ---
+    hflip: float = _aug(0.0, "probability of a flip left to right", at_least=0, at_most=1)
+    vflip: float = _aug(0.0, "probability of a flip upside down", at_least=0, at_most=1)
+    random_crop_padding: int = _aug(0, "pixels of zeros around the image before a crop of its own size at a random place", at_least=0)
+    random_crop_scale: Optional[list[float]] = _aug(None, "least and largest part of the area that a random crop takes before it is resized, such as [0.08, 1]; null: no such crop")
+    random_crop_ratio: list[float] = _aug([3 / 4, 4 / 3], "least and largest width / height of that crop")
+    auto_augment: Optional[str] = _aug(None, "timm's policy strings for RandAugment, AutoAugment, AugMix and 3-Augment: rand-m9-mstd0.5-inc1, original, augmix-m3-w3, 3a, ...")
+    color_jitter: float = _aug(0.0, "strength of random brightness, contrast and saturation", at_least=0)
+    grayscale_prob: float = _aug(0.0, "probability of a grey image", at_least=0, at_most=1)
+    gaussian_blur_prob: float = _aug(0.0, "probability of a blur", at_least=0, at_most=1)
+    random_erasing: float = _aug(0.0, "probability that a rectangle of the image is erased", at_least=0, at_most=1)
+    random_erasing_mode: str = _aug("const", "what the rectangle is filled with: zeros, one random colour, or a random colour a pixel", choices=("const", "rand", "pixel"))
+    random_erasing_count: int = _aug(1, "most rectangles an image", at_least=1)
+    mixup_alpha: float = _aug(0.0, "mixup with weights from Beta(alpha, alpha), within a micro-batch; 0: none", at_least=0)
+    cutmix_alpha: float = _aug(0.0, "the same for cutmix", at_least=0)
+    mixup_prob: float = _aug(1.0, "probability that a micro-batch is mixed", at_least=0, at_most=1)
+    mixup_switch_prob: float = _aug(0.5, "probability of cutmix where mixup is set too", at_least=0, at_most=1)
+    mixup_mode: str = _aug("batch", "what the weights are drawn for: each batch, pair or sample", choices=("batch", "pair", "elem"))
+    augment_repeats: int = _aug(1, "times an example is in its batch, differently augmented each time; a pass then visits one in so many of the examples", at_least=1)
+
     # --- model ---
-    model: str = _model("linear/no_bias", "family and name: linear, linear/no_bias, tiny/lenet, tiny/resnet_<depth>, tiny/vgg_<depth>, tiny/wrn_<depth>_<width>, timm/<name>, python/<module>:<callable>")
-    model_pretrained: bool = _model(False, "start from the family's pretrained weights (timm)")
+    model: str = _model("linear/no_bias", "family and name: linear, linear/no_bias, tiny/lenet, tiny/resnet_<depth>, tiny/vgg_<depth>, tiny/wrn_<depth>_<width>, timm/<name>, clip/<name>, clip_zeroshot/<name>, hf/<name or path>, python/<module>:<callable>")
+    model_pretrained: bool = _model(False, "start from the family's pretrained weights (timm, clip, hf)")
     model_head_init: Optional[str] = _model(None, "reset the last layer: zero, or rand (as torch does); null: leave it as the family makes it", choices=("zero", "rand"))
     model_output_dim: Optional[int] = _model(None, "number of outputs; null: the number of classes, 1 in regression", at_least=1)
     model_input_shape: Optional[list[int]] = _model(None, "shape each sample is viewed as, such as [1, 28, 28]; null: the data's own")
-    model_kwargs: dict[str, Any] = _model({}, "further arguments for the model's constructor (timm, python)")
+    model_kwargs: dict[str, Any] = _model({}, "further arguments for the model's constructor (timm, clip, hf, python), such as {drop_rate: 0.1, drop_path_rate: 0.1}")
+    model_freeze: Optional[str] = _model(None, "what is not trained: backbone (all but the last layer), or a regular expression that parameters' names start with; null: nothing")
 
     # --- training ---
     loss: str = _train("log", "log = xentropy: cross entropy; mse = square: mean squared error, on one-hot targets in classification", choices=("log", "xentropy", "mse", "square"))
+    label_smoothing: float = _train(0.0, "part of the target that is spread over all classes in training, not in evaluation", at_least=0, at_most=1)
     batch_size: int = _train(100, "samples of an optimizer step", at_least=1)
     grad_accum_steps: int = _train(1, "parts a batch is cut into, one after another through the model; it saves memory and leaves the gradient as it is", at_least=1)
     train_length: int = _train(100, "length of the run, in train_length_unit; 0: evaluate the initial model", at_least=0)
@@ -111,6 +155,7 @@ class Config:
     momentum: Any = _train(0.9, "momentum of sgd; beta1, or 'beta1,beta2', of the adam family")
     weight_decay: float = _train(0.0, "weight decay of parameters with two or more dimensions", at_least=0)
     weight_decay_biases: float = _train(0.0, "weight decay of parameters with one dimension: biases and normalisation", at_least=0)
+    layer_decay: Optional[float] = _train(None, "factor of the learning rate from each layer to the one before it; null: one rate for all", above=0, at_most=1)
     ada_eps: float = _train(1e-8, "epsilon of the adam family", above=0)
     averaging: Optional[str] = _train(None, "average of the iterates: poly_<eta> puts weight (eta+1)/(eta+t) on iterate t, ema_<decay> keeps decay of the old average; null: none")
     averaging_buffers: str = _train("copy", "buffers of the average (batch-norm statistics): copy the newest, average them, or recompute them over the train split before each evaluation", choices=("copy", "average", "recompute"))
@@ -130,6 +175,9 @@ class Config:
     data_split_sizes: Optional[dict[str, int]] = _filled(None, "examples in each split")
     data_n_classes: Optional[int] = _filled(None, "number of classes; null in regression")
     batch_size_accum: Optional[int] = _filled(None, "samples that go through the model at once: batch_size / grad_accum_steps, rounded up")
+    model_n_parameters: Optional[int] = _filled(None, "parameters of the model")
+    model_n_trained: Optional[int] = _filled(None, "parameters that are trained: not frozen")
+    model_flops: Optional[int] = _filled(None, "floating-point operations of a forward pass on one sample, a multiply-add as two; null: not counted")
     git_commit: Optional[str] = _filled(None, "commit of the code, with '-dirty' if files differ from it")
     package_versions: Optional[dict[str, str]] = _filled(None, "versions of the packages that make the numbers")
     # fmt: on
@@ -153,6 +201,7 @@ _CHANGES_NO_NUMBER = frozenset(
         "num_workers",
         "data_dir",
         "data_download",
+        "image_memory_gb",
     ]
 )
 # Decided by the program where they are null: such a null goes with whatever was decided.
@@ -263,6 +312,7 @@ def type_name(key: str) -> str:
         bool: "true or false",
         str: "text",
         list[int]: "a list of whole numbers",
+        list[float]: "a list of numbers",
     }
     return words.get(hint, "a dictionary") + (" or null" if optional else "")
 
@@ -348,6 +398,7 @@ def check(config: Config) -> Iterable[tuple[str, str]]:
     if config.averaging is not None and (message := grammar.problem(grammar.parse_averaging, config.averaging)):
         yield "averaging", message
     yield from _check_splits(config)
+    yield from _check_images(config)
     yield from _check_together(config)
 
 
@@ -366,22 +417,75 @@ def _check_limits(config: Config) -> Iterable[tuple[str, str]]:
             yield name, f"{name} must be at least {limits['at_least']}, not {value}"
         elif limits["above"] is not None and value <= limits["above"]:
             yield name, f"{name} must be above {limits['above']}, not {value}"
+        elif limits["at_most"] is not None and value > limits["at_most"]:
+            yield name, f"{name} must be at most {limits['at_most']}, not {value}"
 
 
 def _check_splits(config: Config) -> Iterable[tuple[str, str]]:
-    """The splits of a family that has the same ones for every name."""
-    family = families.DATA.get(config.dataset.partition("/")[0])
-    if family is None or not family.splits:
-        return
+    """The names of other data sets; the splits of a family that has the same ones for every name; folds."""
+    others = set()
     for name, text in config.data_splits_map.items():
-        for part in grammar.parse_split(text):
-            if part.split not in family.splits:
+        dataset, expression = grammar.split_source(text)
+        if dataset is not None:
+            others.add(name)
+            if message := grammar.problem(lambda other: families.find("dataset", other, families.DATA), dataset):
+                yield "data_splits_map", f"data_splits_map: {name!r}: {message}"
+                continue
+        family = families.DATA.get((dataset or config.dataset).partition("/")[0])
+        if family is None or not family.splits:
+            continue
+        for part in grammar.parse_split(expression):
+            if part.split not in (*family.splits, grammar.ALL):
                 has = " and ".join(map(repr, family.splits))
                 cut = "; cut it, as in {train: 'train[:80%]', test: 'train[80%:]'}" if len(family.splits) == 1 else ""
                 yield (
                     "data_splits_map",
-                    f"data_splits_map: {name!r} names {part.split!r}, and {config.dataset!r} has {has}{cut}",
+                    f"data_splits_map: {name!r} names {part.split!r}, and {dataset or config.dataset!r} has {has}{cut}",
                 )
+    for name in config.data_label_maps:
+        if name not in others:
+            yield (
+                "data_label_maps",
+                f"data_label_maps: {name!r} is no split that data_splits_map takes from another data set",
+            )
+    if config.cv_folds is not None and config.cv_fold >= config.cv_folds:
+        yield (
+            "cv_fold",
+            f"cv_fold {config.cv_fold}: with cv_folds {config.cv_folds} the folds are 0 to {config.cv_folds - 1}",
+        )
+    if config.cv_folds is None and config.cv_fold:
+        yield "cv_fold", "cv_fold needs cv_folds, the number of folds"
+    if config.cv_folds is not None and "val" in config.data_splits_map:
+        yield "cv_folds", "cv_folds holds out a split 'val', which data_splits_map has already; call that one otherwise"
+
+
+def _check_images(config: Config) -> Iterable[tuple[str, str]]:
+    for name, least in (("random_crop_scale", 0), ("random_crop_ratio", 0), ("image_std", 0)):
+        values = getattr(config, name)
+        if values is not None and not all(value > least for value in values):
+            yield name, f"{name} {values} must hold numbers above {least}"
+    for name in ("random_crop_scale", "random_crop_ratio"):
+        values = getattr(config, name)
+        if values is not None and (len(values) != 2 or values[0] > values[1]):
+            yield name, f"{name} {values} must be the least and the largest value"
+    if config.random_crop_scale is not None and max(config.random_crop_scale) > 1:
+        yield "random_crop_scale", f"random_crop_scale {config.random_crop_scale}: a part of the area is at most 1"
+    for name in ("image_mean", "image_std"):
+        values = getattr(config, name)
+        if values is not None and len(values) not in (1, 3):
+            yield name, f"{name} {values} must hold 1 number or 3, one a channel"
+    if config.random_crop_padding and config.random_crop_scale is not None:
+        yield "random_crop_padding", "random_crop_padding and random_crop_scale are two ways to crop; set one of them"
+    if config.auto_augment and config.color_jitter and not config.auto_augment.startswith("3a"):
+        yield "color_jitter", f"color_jitter has no effect beside auto_augment {config.auto_augment!r}; set one of them"
+    if config.auto_augment and not re.match(
+        r"(rand|augmix|original|originalr|v0|v0r|3a|3aa)(-|$)", config.auto_augment
+    ):
+        yield (
+            "auto_augment",
+            f"auto_augment {config.auto_augment!r}: a policy is rand, augmix, original, originalr, v0, v0r or 3a, "
+            "with parameters as in rand-m9-mstd0.5-inc1",
+        )
 
 
 def _check_together(config: Config) -> Iterable[tuple[str, str]]:
@@ -395,7 +499,7 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
         )
     if config.averaging is None and config.evaluate in ("av", "both"):
         yield "evaluate", f"evaluate {config.evaluate!r} needs an average; set averaging"
-    if config.model_pretrained and not config.model.startswith("timm/"):
+    if config.model_pretrained and config.model.partition("/")[0] not in ("timm", "clip", "clip_zeroshot", "hf"):
         yield "model_pretrained", f"model_pretrained: {config.model!r} has no pretrained weights"
     if config.device is not None and not re.fullmatch(r"cpu|(cuda|mps|xpu)(:\d+)?", config.device):
         yield "device", f"device {config.device!r} is none of cpu, cuda, cuda:1, ..."
@@ -407,6 +511,12 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
         config.model_input_shape and all(size >= 1 for size in config.model_input_shape)
     ):
         yield "model_input_shape", f"model_input_shape {config.model_input_shape} must hold positive sizes"
+    if config.loss in ("mse", "square") and config.label_smoothing:
+        yield "label_smoothing", f"label_smoothing is for loss log, not {config.loss!r}"
+    try:
+        re.compile(config.model_freeze or "")
+    except re.error as error:
+        yield "model_freeze", f"model_freeze is neither 'backbone' nor a regular expression: {error}"
     try:
         re.compile(config.best_checkpoint_metric)
     except re.error as error:

@@ -25,7 +25,6 @@ class Family:
     rest: str  # regular expression for what follows "<prefix>/"
     example: str
     splits: tuple[str, ...] = ()  # of a data family whose names all have the same ones
-    missing: str = ""  # says why the family cannot be used in this version; empty: it can
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -36,8 +35,6 @@ def _depths(extra: int) -> str:
     return "|".join(str(6 * n + extra) for n in range(1, 201))
 
 
-_LATER = "this version reads libsvm/, sklearn/ and python/ data only"
-
 # Each module has `load_source(name, config) -> Source` (src/data/source.py).
 DATA = {
     "libsvm": Family("src.data.libsvm", r".+", "libsvm/a9a"),
@@ -45,12 +42,17 @@ DATA = {
         "src.data.sklearn", r"digits|breast_cancer|wine|iris|diabetes", "sklearn/digits", splits=("train",)
     ),
     "python": Family("src.data.python", CALLABLE, "python/my_data:MyDataset"),
-    "timm": Family("", r".+", "timm/torch/cifar10", missing=_LATER),
-    "tfds": Family("", r".+", "tfds/cifar10", missing=_LATER),
-    "hf": Family("", r".+", "hf/imdb", missing=_LATER),
+    "timm": Family(
+        "src.data.timm",
+        r"(torch|folder|hfds|tfds)/.+",
+        "timm/torch/cifar10, timm/folder/<path>, timm/hfds/<name>",
+    ),
+    "tfds": Family("src.data.tfds", r".+", "tfds/cifar10"),
+    "hf": Family("src.data.hf", r".+", "hf/imdb"),
 }
 
-# Each module has `build(name, input_shape, output_dim, config) -> nn.Module`.
+# Each module has `build(name, input_shape, output_dim, config, class_names) -> nn.Module`, and may have
+# `inputs(name, config) -> Inputs` (src/data/source.py): how the model wants images or text.
 MODELS = {
     "linear": Family("src.models.linear", r"(no_bias)?", "linear/no_bias"),
     "tiny": Family(
@@ -59,6 +61,9 @@ MODELS = {
         "tiny/lenet, tiny/resnet_20 (6n+2 layers), tiny/vgg_11 (13, 16, 19), tiny/wrn_16_4 (6n+4 layers, width)",
     ),
     "timm": Family("src.models.timm", r".+", "timm/resnet18"),
+    "clip": Family("src.models.clip", r".+", "clip/ViT-B-32"),
+    "clip_zeroshot": Family("src.models.clip_zeroshot", r".+", "clip_zeroshot/ViT-B-32"),
+    "hf": Family("src.models.hf", r".+", "hf/bert-base-uncased"),
     "python": Family("src.models.python", CALLABLE, "python/my_models:MyNet"),
 }
 
@@ -79,11 +84,9 @@ def find(kind: str, name: str, table: Mapping[str, Family]) -> tuple[Family, str
     if prefix not in table:
         close = difflib.get_close_matches(prefix, table, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        known = ", ".join(family.example for family in table.values() if not family.missing)
+        known = ", ".join(family.example for family in table.values())
         raise ValueError(f"unknown {kind} {name!r}{hint or ';'} known: {known}")
     family = table[prefix]
-    if family.missing:
-        raise ValueError(f"{kind} {name!r} is not available: {family.missing}")
     # "sgd/" or "tiny" alone: the slash must be there exactly if something follows it
     if bool(slash) != bool(rest) or not re.fullmatch(family.rest, rest):
         raise ValueError(f"unknown {kind} {name!r}; {prefix!r} takes names like {family.example}")

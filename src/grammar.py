@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,39 +73,59 @@ def parse_averaging(text: str) -> tuple[str, float]:
 
 # --- splits -----------------------------------------------------------------------------------------
 
+ALL = "all"  # every split of the data set, one after another
+
 
 @dataclass(frozen=True)
 class Bound:
-    """One end of a slice: `80%` or `1000`; negative counts from the end."""
+    """One end of a slice: `1000`, `33.3%` or `2shard`; negative counts from the end."""
 
-    value: int
-    percent: bool
+    value: int | float  # a whole number unless a percentage
+    unit: str = ""  # "" for examples, "%" or "shard"
 
-    def index(self, n: int) -> int:
-        """Position among n examples; percentages are rounded to the nearest example, as tfds does."""
-        index = round(self.value * n / 100) if self.percent else self.value
+    def __str__(self) -> str:
+        return f"{self.value}{self.unit}"
+
+    def index(self, n: int, shards: Sequence[int] | None, whole_percents: bool) -> int:
+        """Position among n examples, in files of `shards` examples each; may lie outside. Raises ValueError."""
+        if self.unit == "shard":
+            if shards is None:
+                raise ValueError("cuts at shards, and this data set is not stored in such files; use % or numbers")
+            if abs(self.value) > len(shards):
+                raise ValueError(f"names shard {self.value:g}, and there are {len(shards)}")
+            return sum(shards[: int(self.value)])
+        if self.unit == "%":
+            index = int(self.value * (n // 100)) if whole_percents else round(self.value * n / 100.0)
+        else:
+            index = int(self.value)
         return index + n if self.value < 0 else index
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of one split of a source, such as `train[:80%]`."""
+    """A part of one split of a source, such as `train[:80%]`; the split `all` is all that the data set has."""
 
     split: str
     start: Bound | None = None
     stop: Bound | None = None
+    whole_percents: bool = False  # 1% is n // 100 examples and the rest is dropped, instead of rounding each bound
 
     def __str__(self) -> str:
-        def text(bound: Bound | None) -> str:
-            return "" if bound is None else f"{bound.value}{'%' * bound.percent}"
+        if self.start is None and self.stop is None:
+            return self.split
+        bounds = f"[{'' if self.start is None else self.start}:{'' if self.stop is None else self.stop}]"
+        return self.split + bounds + "(pct1_dropremainder)" * self.whole_percents
 
-        whole = self.start is None and self.stop is None
-        return self.split if whole else f"{self.split}[{text(self.start)}:{text(self.stop)}]"
+    def range(self, n: int, shards: Sequence[int] | None = None) -> range:
+        """The positions it takes from a split of n examples. Raises ValueError if there are none, or too few.
 
-    def range(self, n: int) -> range:
-        """The positions it takes from a split of n examples. Raises ValueError if there are none, or too few."""
-        start = self.start.index(n) if self.start else 0
-        stop = self.stop.index(n) if self.stop else n
+        `shards`: the number of examples in each file that the split is stored in, where it is.
+        """
+        try:
+            start = self.start.index(n, shards, self.whole_percents) if self.start else 0
+            stop = self.stop.index(n, shards, self.whole_percents) if self.stop else n
+        except ValueError as error:
+            raise ValueError(f"split {str(self)!r} {error}") from None
         if not 0 <= start < stop <= n:
             raise ValueError(
                 f"split {str(self)!r} takes nothing, or more than there is: {self.split!r} has {n} examples"
@@ -113,28 +133,63 @@ class Slice:
         return range(start, stop)
 
 
-_BOUND = r"\s*(-?\d[\d_]*)\s*(%?)\s*"
-_SLICE = re.compile(rf"\s*([A-Za-z_][\w.-]*)\s*(?:\[(?:{_BOUND})?:(?:{_BOUND})?\])?\s*")
+_BOUND = r"\s*(-?[\d.][\d_.]*)\s*(%|shard|)\s*"
+_SLICE = re.compile(
+    rf"\s*(\w[\w.-]*)\s*(?:\[(?:{_BOUND}|(?:{_BOUND})?:(?:{_BOUND})?)\])?\s*(?:\((closest|pct1_dropremainder)\))?\s*"
+)
 
 
 def parse_split(text: str) -> list[Slice]:
-    """`'train[80%:]+test'` -> [Slice('train', 80%, None), Slice('test')]; the grammar is tensorflow-datasets'."""
-    slices = []
-    for part in text.split("+"):
-        match = _SLICE.fullmatch(part)
-        if not match:
-            raise ValueError(
-                f"split {text!r} cannot be read; examples: train, train[:80%], train[80%:]+test, train[:1000]"
-            )
-        split, start, start_percent, stop, stop_percent = match.groups()
-        bounds = [
-            None if value is None else Bound(int(value), percent == "%")
-            for value, percent in ((start, start_percent), (stop, stop_percent))
-        ]
-        if any(bound and bound.percent and abs(bound.value) > 100 for bound in bounds):
+    """`'train[80%:]+test'` -> [Slice('train', 80%, None), Slice('test')].
+
+    The grammar is tensorflow-datasets' (https://www.tensorflow.org/datasets/splits), with the rounding
+    `(pct1_dropremainder)` as Hugging Face datasets writes it. As there, a unit may be left out on one side:
+    `train[10:50%]` begins at 10%.
+    """
+    return [_parse_slice(part, text) for part in text.split("+")]
+
+
+def _parse_slice(part: str, text: str) -> Slice:
+    match = _SLICE.fullmatch(part)
+    if not match:
+        raise ValueError(
+            f"split {text!r} cannot be read; examples: train, train[:80%], train[80%:]+test, train[:1000], train[2shard], all"
+        )
+    split, one, one_unit, start, start_unit, stop, stop_unit, rounding = match.groups()
+    if one is not None:
+        if one_unit != "shard":
+            raise ValueError(f"split {text!r}: only one shard can be named alone; write [from:to], such as [:80%]")
+        number = int(_number(one, "shard", text))
+        return Slice(split, Bound(number, "shard"), Bound(number + 1, "shard") if number != -1 else None)
+    if start_unit and stop_unit and start_unit != stop_unit:
+        raise ValueError(f"split {text!r}: the two ends of a slice must have one unit")
+    unit = start_unit or stop_unit or ""
+    begin, end = (None if value is None else Bound(_number(value, unit, text), unit) for value in (start, stop))
+    whole_percents = rounding == "pct1_dropremainder" and unit == "%"
+    for bound in (begin, end):
+        if bound and unit == "%" and abs(bound.value) > 100:
             raise ValueError(f"split {text!r}: a percentage is beyond 100%")
-        slices.append(Slice(split, *bounds))
-    return slices
+        if bound and whole_percents and bound.value != int(bound.value):
+            raise ValueError(f"split {text!r}: pct1_dropremainder takes whole percentages")
+    if split == ALL and (begin or end):
+        raise ValueError(f"split {text!r}: 'all' cannot be cut; cut each split, as in train[:80%]+test[:80%]")
+    return Slice(split, begin, end, whole_percents)
+
+
+def _number(value: str, unit: str, text: str) -> int | float:
+    try:
+        if unit != "%":
+            return int(value)
+        percent = float(value)
+    except ValueError:
+        raise ValueError(f"split {text!r}: {value!r} is no {'percentage' if unit == '%' else 'whole number'}") from None
+    return int(percent) if percent.is_integer() else percent
+
+
+def split_source(text: str) -> tuple[str | None, str]:
+    """`'timm/folder/other::test[:50%]'` -> ('timm/folder/other', 'test[:50%]'); without `::` (None, text)."""
+    dataset, found, expression = text.rpartition("::")
+    return (dataset.strip() if found else None), expression
 
 
 def parse_splits_map(value: Any) -> dict[str, str]:
@@ -153,6 +208,9 @@ def parse_splits_map(value: Any) -> dict[str, str]:
             raise ValueError(f"data_splits_map: the split name {name!r} must be letters, digits and underscores")
         if not isinstance(expression, str):
             raise ValueError(f"data_splits_map: {name!r} must be a split such as 'train[:80%]', not {expression!r}")
+        dataset, expression = split_source(expression)
+        if name == "train" and dataset is not None:
+            raise ValueError(f"data_splits_map: 'train' cannot come from another data set; set dataset to {dataset!r}")
         parse_split(expression)
     if "train" not in value:
         raise ValueError(f"data_splits_map has no 'train' split, only {', '.join(value)}")

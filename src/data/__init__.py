@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from src import families
+from src import families, grammar
 from src.config import Config
+from src.data import labels
+from src.data.images import image_splits
 from src.data.randomness import seeded
-from src.data.source import Examples, Items, Source, Split, view_shape
-from src.data.splits import select
+from src.data.source import Examples, Inputs, Items, Source, Split, view_shape
+from src.data.splits import hold_out_fold, select
+from src.data.texts import padded
 
 __all__ = ["Data", "Examples", "load_data"]
 
@@ -22,56 +27,111 @@ class Data:
 
     splits: dict[str, Examples | Items]
     n_classes: int | None  # None in regression
-    input_shape: tuple[int, ...]  # of one sample
+    input_shape: tuple[int, ...]  # of one sample; of text: (tokens of the first one,)
+    class_names: list[str] | None = None  # by class, where the source has them
+    kind: str = "tensor"  # tensor, image or text
+
+    @property
+    def sparse(self) -> bool:
+        """Whether batches of the train split are sparse CSR tensors (n, features)."""
+        train = self.splits["train"]
+        return isinstance(train, Examples) and train.sparse
 
     def to(self, device: torch.device) -> Data:
         """The same, with what is held in memory on `device`."""
-        splits = {name: split.to(device) for name, split in self.splits.items()}
-        return Data(splits, self.n_classes, self.input_shape)
+        return dataclasses.replace(self, splits={name: split.to(device) for name, split in self.splits.items()})
 
 
-def load_data(config: Config) -> Data:
-    """Read `config.dataset` and cut it as `config.data_splits_map` says.
+def load_data(config: Config, inputs: Inputs | None = None) -> Data:
+    """Read `config.dataset` and cut it as `config.data_splits_map` says, in the form of a model's `inputs`.
 
     Labels become 0..k-1 in the order of the source's own, whatever those are: {-1, 1}, from 1, or with gaps.
     Raises ValueError for what a user can mend: an unknown name or split, an empty one, data that cannot be
     fetched, a loss that does not go with the data.
     """
+    inputs = inputs or Inputs()
+    config = dataclasses.replace(config, data_splits_map=grammar.parse_splits_map(config.data_splits_map))
+    source = _read(config, inputs)
+    classes = labels.encode(source, config)
+    splits = select(source, config)
+    for other in _other_data_sets(config):
+        splits |= _from_other(other, source, classes, inputs, config)
+    splits = {name: splits[name] for name in config.data_splits_map}  # in the order of the config
+    if config.cv_folds is not None:
+        splits = hold_out_fold(splits, source.task, config)
+    if source.standardize:
+        _standardize(splits)
+    n_classes = None if source.task == "regression" else len(classes) if classes is not None else source.n_classes
+    ready = _ready(splits, source.kind, inputs, n_classes, config)
+    return Data(ready, n_classes, _sample_shape(ready["train"]), source.class_names, source.kind)
+
+
+def _read(config: Config, inputs: Inputs) -> Source:
     family, name = families.find("dataset", config.dataset, families.DATA)
     source: Source = family.load().load_source(name, config)
     if source.task == "regression" and config.loss in ("log", "xentropy"):
         raise ValueError(f"loss {config.loss!r} is for classification, and {config.dataset!r} is regression; use mse")
-    n_classes = _encode_targets(source, config)
-    splits = select(source, config)
-    if source.standardize:
-        _standardize(splits)
+    if (source.kind == "text") != (inputs.tokenizer is not None):
+        what = "is text" if source.kind == "text" else "is no text"
+        reads = "reads text" if inputs.tokenizer is not None else "does not read text; use a model of texts, hf/<name>"
+        raise ValueError(f"dataset {config.dataset!r} {what}, and model {config.model!r} {reads}")
+    if source.kind == "text":
+        source.splits = {
+            name: part.tokenized(inputs.tokenizer, config.text_max_tokens)  # type: ignore[union-attr]
+            for name, part in source.splits.items()
+        }
+    return source
+
+
+def _ready(
+    splits: dict[str, Split], kind: str, inputs: Inputs, n_classes: int | None, config: Config
+) -> dict[str, Examples | Items]:
+    """Splits as they come -> splits that batches are made from."""
+    if kind == "image":
+        assert n_classes is not None
+        return image_splits(splits, inputs, config, n_classes)  # type: ignore[arg-type]  # Datasets, as of one kind
     ready: dict[str, Examples | Items] = {}
-    for split, part in splits.items():
-        if not isinstance(part, Examples):
-            ready[split] = Items(part, split, n_classes, config.model_input_shape)
+    for name, part in splits.items():
+        if isinstance(part, Examples):
+            ready[name] = part if config.model_input_shape is None else _viewed(part, config.model_input_shape)
+        elif kind == "text":
+            ready[name] = Items(part, name, n_classes, collate=functools.partial(padded, inputs.tokenizer))
         else:
-            ready[split] = part if config.model_input_shape is None else _viewed(part, config.model_input_shape)
-    return Data(ready, n_classes, _sample_shape(ready["train"]))
+            ready[name] = Items(part, name, n_classes, config.model_input_shape)
+    return ready
 
 
-def _encode_targets(source: Source, config: Config) -> int | None:
-    """Turn the labels of a source's Examples into int64 0..k-1, or its targets into float32; k, or None in regression."""
-    held = [part for part in source.splits.values() if isinstance(part, Examples)]
-    if source.task == "regression":
-        for part in held:
-            part.y = part.y.float()
-        return None
-    if not held:
-        return source.n_classes
-    labels = torch.cat([part.y for part in held])
-    if not bool((labels == labels.round()).all()):  # also true of nan
+# --- splits that are taken from another data set --------------------------------------------------------
+
+
+def _other_data_sets(config: Config) -> list[Config]:
+    """For each other data set that data_splits_map names, a config of it and of the splits that are taken from it."""
+    maps: dict[str, dict[str, str]] = {}
+    for split, text in config.data_splits_map.items():
+        dataset, expression = grammar.split_source(text)
+        if dataset is not None:
+            maps.setdefault(dataset, {})[split] = expression
+    return [
+        dataclasses.replace(config, dataset=dataset, data_splits_map=splits_map) for dataset, splits_map in maps.items()
+    ]
+
+
+def _from_other(
+    other: Config, source: Source, classes: Tensor | None, inputs: Inputs, config: Config
+) -> dict[str, Split]:
+    """The splits that `other` names, with their labels in the classes of `source`."""
+    read = _read(other, inputs)
+    if (read.kind, read.task) != (source.kind, source.task):
         raise ValueError(
-            f"the labels of {config.dataset!r} are not whole numbers, so they are no classes; use loss: mse"
+            f"{other.dataset!r} holds {read.kind}s for {read.task}, and {config.dataset!r} {source.kind}s for {source.task}"
         )
-    classes, codes = torch.unique(labels, return_inverse=True)  # sorted
-    for part, y in zip(held, codes.split([len(part) for part in held]), strict=True):
-        part.y = y
-    return len(classes)
+    splits = select(read, other)
+    if source.task == "regression":
+        return splits
+    return {name: labels.mapped(part, name, read, source, classes, other) for name, part in splits.items()}
+
+
+# --- samples --------------------------------------------------------------------------------------------
 
 
 def _standardize(splits: dict[str, Split]) -> None:
@@ -100,4 +160,5 @@ def _sample_shape(split: Examples | Items) -> tuple[int, ...]:
     if isinstance(split, Examples):
         return split.sample_shape
     with seeded(0):  # reading an item may draw random numbers, and must not move the program's own
-        return tuple(split[0][0].shape)
+        x = split[0][0]
+    return tuple(x["input_ids"].shape if isinstance(x, dict) else x.shape)

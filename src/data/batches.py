@@ -10,16 +10,17 @@ import functools
 import itertools
 import math
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 from src.config import Config
 from src.data.randomness import seeded, torch_seed
-from src.data.source import Batch, Examples, Items
+from src.data.source import BadItem, Batch, Examples, Items
+from src.data.sparse_batches import sparse_steps
 
 
 def steps_per_pass(n: int, batch_size: int) -> int:
@@ -40,42 +41,58 @@ def train_batches(
     Each pass visits every example once. Started at any `start_step` (optimizer steps since the beginning of
     the run) it gives what an uninterrupted run would have seen from there. Closing it ends its workers.
     """
-    size = micro_batch_size(config)
-    if isinstance(dataset, Examples):
-        for _, indices in _steps(len(dataset), config, start_step, dataset.device):
-            yield [dataset.at(part, device) for part in indices.split(size)]
+    size, repeats = micro_batch_size(config), config.augment_repeats
+    if isinstance(dataset, Examples) and dataset.sparse:
+        steps = (ids // repeats for _, ids in _steps(len(dataset), config, start_step, dataset.device))
+        yield from sparse_steps(dataset, steps, size, device)
         return
-    n = len(dataset)
+    if isinstance(dataset, Examples):
+        for number, step_ids in _steps(len(dataset), config, start_step, dataset.device):
+            yield [
+                _finished(dataset, dataset.at(ids if repeats == 1 else ids // repeats, device), number, ids)
+                for ids in step_ids.split(size)
+            ]
+        return
     keys = (
-        [(number, index) for index in indices.tolist()]
-        for number, indices in _steps(n, config, start_step, torch.device("cpu"))
+        [(number, i) for i in ids.tolist()]
+        for number, ids in _steps(len(dataset), config, start_step, torch.device("cpu"))
     )
-    yield from _loaded(dataset, keys, size, config, device)
+    yield from _loaded(dataset, keys, size, repeats, config, device)
 
 
 def eval_batches(dataset: Examples | Items, batch_size: int, config: Config, device: torch.device) -> Iterator[Batch]:
     """Once over the data in order, in batches (x, y) on `device`."""
     if isinstance(dataset, Examples):
         for indices in torch.arange(len(dataset), device=dataset.device).split(batch_size):
-            yield dataset.at(indices, device)
+            yield _finished(dataset, dataset.at(indices, device), 0, indices)
         return
     n = len(dataset)
     keys = ([(0, index) for index in range(n)[start : start + batch_size]] for start in range(0, n, batch_size))
-    for (batch,) in _loaded(dataset, keys, batch_size, config, device):
+    for (batch,) in _loaded(dataset, keys, batch_size, 1, config, device):
         yield batch
+
+
+def _finished(dataset: Examples | Items, batch: Batch, number: int, ids: Tensor) -> Batch:
+    return batch if dataset.transform is None else dataset.transform(*batch, number, ids)
 
 
 # --- order --------------------------------------------------------------------------------------------
 
 
 def _steps(n: int, config: Config, start_step: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
-    """Endless (pass, indices of the examples), one an optimizer step. Several processes would share a step's here."""
+    """Endless (pass, ids of the samples), one an optimizer step. Several processes would share a step's here.
+
+    An id is the index of the example; with augment_repeats, index * augment_repeats + number of the copy.
+    """
     first_pass, skip = divmod(start_step, steps_per_pass(n, config.batch_size))
     for number in itertools.count(first_pass):
         order = pass_order(n, _seed(config), number)
+        if config.augment_repeats > 1:
+            copies = torch.arange(config.augment_repeats)
+            order = (order[:, None] * config.augment_repeats + copies).flatten()[:n]
         if device.type == "cuda":  # a copy from pinned memory does not wait for the steps that are queued
             order = order.pin_memory().to(device, non_blocking=True)
-        yield from ((number, indices) for indices in order.split(config.batch_size)[skip:])
+        yield from ((number, ids) for ids in order.split(config.batch_size)[skip:])
         skip = 0
 
 
@@ -95,39 +112,70 @@ def _seed(config: Config) -> int:
 
 
 class _SeededItems(Dataset):
-    """Reads item `index` for pass `number` with random numbers that depend on these two and the seed only."""
+    """Reads sample `id` for pass `number` with random numbers that depend on these two and the seed only.
 
-    def __init__(self, dataset: Dataset, seed: int) -> None:
-        self.dataset, self.seed = dataset, seed
+    What is wrong with an item is handed on as a value: an exception of a worker process comes with its traceback.
+    """
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        number, index = key
-        with seeded(self.seed, number, index):
-            return self.dataset[index]
+    def __init__(self, dataset: Items, seed: int, repeats: int) -> None:
+        self.dataset, self.seed, self.repeats = dataset, seed, repeats
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Batch, tuple[int, int]] | BadItem:
+        number, sample_id = key
+        with seeded(self.seed, number, sample_id):
+            try:
+                return self.dataset[sample_id // self.repeats], key
+            except BadItem as error:
+                return error
 
 
 def _loaded(
-    dataset: Dataset, keys: Iterator[list[tuple[int, int]]], size: int, config: Config, device: torch.device
+    dataset: Items,
+    keys: Iterator[list[tuple[int, int]]],
+    size: int,
+    repeats: int,
+    config: Config,
+    device: torch.device,
 ) -> Iterator[list[Batch]]:
-    """For each list of (pass, index): its items, collated into batches of `size`, on `device`.
+    """For each list of (pass, id): its items, collated into batches of `size`, on `device`.
 
     One iterator for all passes: workers start once and read ahead across passes.
     """
     loader = DataLoader(
-        _SeededItems(dataset, _seed(config)),
+        _SeededItems(dataset, _seed(config), repeats),
         batch_sampler=keys,
-        collate_fn=functools.partial(_collate, size),
+        collate_fn=functools.partial(_collate, dataset.collate, size),
         num_workers=config.num_workers,
         worker_init_fn=_leave_stopping_to_trainer,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # it would draw from the global generator otherwise
     )
-    for batches in loader:
-        yield [(x.to(device, non_blocking=True), y.to(device, non_blocking=True)) for x, y in batches]
+    for loaded in loader:
+        if isinstance(loaded, BadItem):
+            raise loaded
+        number, batches = loaded
+        yield [_finished(dataset, (_moved(x, device), _moved(y, device)), number, ids) for x, y, ids in batches]
 
 
-def _collate(size: int, items: list[Batch]) -> list[Batch]:
-    return [default_collate(items[start : start + size]) for start in range(0, len(items), size)]
+def _collate(
+    collate: Callable[[list[Any]], Any], size: int, items: list[Any]
+) -> tuple[int, list[tuple[Any, Tensor, Tensor]]] | BadItem:
+    """(pass, [x, y and ids of each batch of `size`]) of the items of one step."""
+    for item in items:
+        if isinstance(item, BadItem):
+            return item
+    batches = []
+    for start in range(0, len(items), size):
+        samples, keys = zip(*items[start : start + size], strict=True)
+        xs, ys = zip(*samples, strict=True)
+        batches.append((collate(list(xs)), torch.stack(ys), torch.tensor([sample_id for _, sample_id in keys])))
+    return items[0][1][0], batches
+
+
+def _moved(x: Any, device: torch.device) -> Any:
+    if isinstance(x, dict):
+        return {key: value.to(device, non_blocking=True) for key, value in x.items()}
+    return x.to(device, non_blocking=True)
 
 
 def _leave_stopping_to_trainer(worker: int) -> None:

@@ -10,7 +10,6 @@ import bz2
 import difflib
 import gzip
 import lzma
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ import torch
 from scipy import sparse
 
 from src.config import Config
+from src.data.files import workplace
 from src.data.source import Examples, Source
 from src.data.splits import named_splits
 
@@ -46,7 +46,8 @@ def load_source(name: str, config: Config) -> Source:
         named = named_splits(config, list(parts))
         read = _read_files([Path(parts[split]) for split in named])
     else:
-        close = difflib.get_close_matches(name, ALL_DATASETS, n=3)
+        close = [known for known in ALL_DATASETS if known.startswith(f"{name}.")]  # rcv1.binary, rcv1.multiclass
+        close = close[:3] or difflib.get_close_matches(name, ALL_DATASETS, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise ValueError(f"dataset 'libsvm/{name}' is neither a name that libsvmdata knows nor a file{hint}")
     for split, (x, _) in zip(named, read, strict=True):
@@ -70,9 +71,12 @@ def _examples(read: Sequence[tuple[Any, np.ndarray]], config: Config) -> list[Ex
     n_stored = sum(x.size for x, _ in read)  # of a sparse matrix: what is not zero
     dense = 4 * n_values <= config.max_dense_gb * 1e9 or 2 * n_stored >= n_values
     splits = []
+    x: Any
     for matrix, y in read:
-        x = matrix.astype(np.float32)
-        x = np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x.tocsr()
+        if isinstance(matrix, np.ndarray):
+            x = np.ascontiguousarray(matrix, np.float32)
+        else:
+            x = matrix.astype(np.float32).tocsr()
         if config.libsvm_normalize:
             x = normalize(x, norm="l2", axis=1, copy=False)  # a row of zeros stays so
         if dense:
@@ -135,31 +139,25 @@ def _is_cached(name: str, folder: Path) -> bool:
 def _prepare(dataset: Any, folder: Path, may_download: bool) -> None:
     """Fill the cache of one data set: from a raw file that was put into `folder` by hand, or else by a download.
 
-    Many experiments of a grid may come here at once: one works, the others wait for its lock. The work is
-    done in a scratch folder and the finished files are moved, so that a part of one is never read.
+    Many experiments of a grid may come here at once: one works, the others wait for its lock. The finished files
+    are moved to their place, so that a part of one is never read.
     """
-    from filelock import FileLock
-
     name, placed = dataset.dataset_name, folder / dataset.dataset_file
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{name}.lock"):
+        with workplace(folder / name) as scratch:
             if _is_cached(name, folder):
                 return
-            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as scratch:
-                raw = Path(scratch) / placed.name
-                if placed.is_file():
-                    raw.symlink_to(placed.resolve())  # libsvmdata deletes the raw file that it has read
-                else:
-                    _download(dataset, raw, placed, may_download)
-                try:
-                    dataset._load_file_and_save_data(raw, Path(scratch) / name)
-                except (ValueError, EOFError) as error:
-                    raise ValueError(
-                        f"{placed.name} of 'libsvm/{name}' cannot be read as libsvm data: {error}"
-                    ) from None
-                for finished in sorted(Path(scratch).glob(f"{name}_[Xy].np[yz]")):
-                    finished.replace(folder / finished.name)
+            raw = scratch / placed.name
+            if placed.is_file():
+                raw.symlink_to(placed.resolve())  # libsvmdata deletes the raw file that it has read
+            else:
+                _download(dataset, raw, placed, may_download)
+            try:
+                dataset._load_file_and_save_data(raw, scratch / name)
+            except (ValueError, EOFError) as error:
+                raise ValueError(f"{placed.name} of 'libsvm/{name}' cannot be read as libsvm data: {error}") from None
+            for finished in sorted(scratch.glob(f"{name}_[Xy].np[yz]")):
+                finished.replace(folder / finished.name)
     except OSError as error:
         raise ValueError(f"'libsvm/{name}' cannot be prepared in {folder}: {error.strerror or error}") from None
 

@@ -6,41 +6,45 @@ from torch import nn
 
 from src import families
 from src.config import Config
+from src.data.source import Inputs
+from src.models.freeze import freeze
+from src.models.head import reset_head
+from src.models.linear import store_for_sparse
 
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+def model_inputs(config: Config) -> Inputs:
+    """How `config.model` wants its samples; known before any data are read."""
+    family, name = families.find("model", config.model, families.MODELS)
+    inputs = getattr(family.load(), "inputs", None)
+    return inputs(name, config) if inputs else Inputs()
 
 
-def build_model(config: Config, input_shape: tuple[int, ...], output_dim: int) -> nn.Module:
+def build_model(
+    config: Config,
+    input_shape: tuple[int, ...],
+    output_dim: int,
+    class_names: list[str] | None = None,
+    sparse: bool = False,
+) -> nn.Module:
     """The model that `config.model` names, on the CPU.
 
-    It maps float32 samples (batch, *input_shape) to outputs (batch, output_dim). The initial weights come
-    from torch's global random generator: the caller seeds it, and moves the model to its device.
+    `class_names`, by class, make the head of a zero-shot model. The model maps float32 samples (batch,
+    *input_shape), or a dictionary of int64 tensors (batch, tokens), to outputs (batch, output_dim). The initial
+    weights come from torch's global random generator: the caller seeds it, and moves the model to its device.
+    With `sparse` it is to take sparse CSR tensors (batch, features), which linear and python/ models can.
     Raises ValueError if the model does not exist, cannot be imported, or does not fit the shape.
     """
     family, name = families.find("model", config.model, families.MODELS)
-    model: nn.Module = family.load().build(name, input_shape, output_dim, config)
+    if sparse and not config.model.startswith(("linear", "python/")):
+        raise ValueError(
+            f"model {config.model!r} takes no sparse data, as which {config.dataset!r} is held; use model: linear, "
+            f"or raise max_dense_gb (now {config.max_dense_gb:g}) to hold the data as dense"
+        )
+    model: nn.Module = family.load().build(name, input_shape, output_dim, config, class_names)
     if config.model_head_init is not None:
-        _reset_head(model, config)
+        reset_head(model, config)
+    if config.model_freeze is not None:
+        freeze(model, config)
+    if sparse:
+        store_for_sparse(model)
     return model
-
-
-def _reset_head(model: nn.Module, config: Config) -> None:
-    """Sets the last layer to zero, or to torch's own initial values.
-
-    The last layer is what the model's `get_classifier()` returns (timm's convention; some models have two
-    heads), else the linear or convolutional layer that was registered last.
-    """
-    get_classifier = getattr(model, "get_classifier", None)
-    heads = get_classifier() if get_classifier else model
-    for head in heads if isinstance(heads, tuple | list | nn.ModuleList) else [heads]:
-        layers = [module for module in head.modules() if isinstance(module, _LAYERS)]
-        if not layers:
-            raise ValueError(
-                f"model_head_init {config.model_head_init!r}: {config.model!r} has no linear or convolutional layer at its end"
-            )
-        if config.model_head_init == "rand":
-            layers[-1].reset_parameters()
-            continue
-        nn.init.zeros_(layers[-1].weight)
-        if layers[-1].bias is not None:
-            nn.init.zeros_(layers[-1].bias)

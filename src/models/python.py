@@ -8,7 +8,9 @@ from src import python_object
 from src.config import Config
 
 
-def build(name: str, input_shape: tuple[int, ...], output_dim: int, config: Config) -> nn.Module:
+def build(
+    name: str, input_shape: tuple[int, ...], output_dim: int, config: Config, class_names: list[str] | None
+) -> nn.Module:
     """Calls `name` ('module:callable') as callable(num_classes=..., input_shape=..., **config.model_kwargs)."""
     for key in ("num_classes", "input_shape"):
         if key in config.model_kwargs:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from src.config import Config
 
 
-def build(name: str, input_shape: tuple[int, ...], output_dim: int, config: Config) -> nn.Module:
+def build(
+    name: str, input_shape: tuple[int, ...], output_dim: int, config: Config, class_names: list[str] | None
+) -> nn.Module:
     """`name` is lenet, resnet_<depth>, vgg_<depth> or wrn_<depth>_<width>; src/families.py says which depths exist.
 
     Raises ValueError if input_shape is not (channels, height >= 8, width >= 8).

@@ -19,8 +19,8 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer that `config.optim_alg` names over the parameters of `model` that require gradients.
 
     Parameters with two or more dimensions decay by weight_decay, the others by weight_decay_biases.
-    The caller sets each group's `lr` as the schedule goes. Raises ValueError if the optimizer does not
-    exist or refuses the options.
+    The caller sets each group's `lr` as the schedule goes, times its `lr_scale` if it has one (layer_decay).
+    Raises ValueError if the optimizer does not exist or refuses the options.
     """
     _, name = families.find("optim_alg", config.optim_alg, families.OPTIMIZERS)
     groups = _param_groups(config, model)
@@ -39,12 +39,33 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
 def _param_groups(config: Config, model: nn.Module) -> ParamGroups:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trained:
+        if config.train_length == 0:
+            return [{"params": []}]
         raise ValueError(f"model {config.model!r} has no parameter to train")
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": config.weight_decay_biases},
-    ]
+    layers = [{"params": trained}] if config.layer_decay is None else _layers(config.layer_decay, config, model)
+    groups = []
+    for layer in layers:
+        weights, others = [p for p in layer["params"] if p.ndim >= 2], [p for p in layer["params"] if p.ndim < 2]
+        groups.append(layer | {"params": weights, "weight_decay": config.weight_decay})
+        groups.append(layer | {"params": others, "weight_decay": config.weight_decay_biases})
     return [group for group in groups if group["params"]]
+
+
+def _layers(decay: float, config: Config, model: nn.Module) -> ParamGroups:
+    """A group for each layer, with `lr_scale` = decay ** (number of layers after it), after BEiT (Bao et al. 2022)."""
+    if not hasattr(model, "group_matcher"):
+        raise ValueError(
+            f"layer_decay: {config.model!r} does not say which parameters make a layer; timm/, clip/ and hf/ models do, "
+            "and your own may by a method group_matcher(coarse) as in timm"
+        )
+    torchvision_cpu.mend()
+    from timm.optim import param_groups_layer_decay
+
+    groups = param_groups_layer_decay(model, layer_decay=decay, weight_decay_exclude_1d=False)
+    return [
+        {"params": group["params"], "lr_scale": group["lr_scale"], "lr": config.base_lr * group["lr_scale"]}
+        for group in groups
+    ]
 
 
 def _torch(name: str, groups: ParamGroups, config: Config) -> torch.optim.Optimizer:

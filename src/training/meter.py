@@ -18,7 +18,7 @@ class Meter:
         self.n_samples = 0
         # float64: the sum of millions of float32 losses would lose digits
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self.n_correct = torch.zeros((), dtype=torch.int64, device=device)
+        self.n_correct = torch.zeros((), dtype=torch.float64, device=device)  # of mixed samples it is no whole number
 
     def add(self, losses: Tensor, outputs: Tensor, targets: Tensor) -> None:
         self.n_samples += len(targets)

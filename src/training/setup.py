@@ -15,7 +15,10 @@ from src import experiment, yaml_io
 from src.config import Config
 
 # The packages whose version can change a digit of the results.
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "libsvmdata")
+PACKAGES = (
+    *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "libsvmdata", "pillow"),
+    *("tensorflow-datasets", "datasets", "transformers", "tokenizers", "open_clip_torch"),
+)
 
 
 def prepare(config: Config) -> tuple[Config, Path, torch.device]:

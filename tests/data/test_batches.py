@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from src.config import Config
 from src.data import Examples
 from src.data.batches import eval_batches, micro_batch_size, steps_per_pass, train_batches
+from src.data.source import Items
 
 CPU = torch.device("cpu")
 
@@ -31,7 +32,7 @@ def numbered(n: int) -> Examples:
     return Examples(torch.arange(n, dtype=torch.float32).view(n, 1), torch.arange(n))
 
 
-class NoisyItems(Dataset):
+class Noisy(Dataset):
     """Items that hold their own number and draw random ones in every way an augmentation may."""
 
     def __init__(self, n: int) -> None:
@@ -43,6 +44,10 @@ class NoisyItems(Dataset):
     def __getitem__(self, index: int):
         noise = [random.random(), np.random.rand(), torch.rand(1).item()]
         return torch.tensor([index, *noise]), torch.tensor(index)
+
+
+def noisy_items(n: int) -> Items:
+    return Items(Noisy(n), "train", n_classes=n)
 
 
 def take(dataset, steps: int, start_step: int = 0, **options) -> list[list[tuple[torch.Tensor, torch.Tensor]]]:
@@ -93,7 +98,7 @@ def test_batches_from_any_step_are_those_of_an_uninterrupted_run(n, batch_size, 
 @settings(max_examples=25)
 def test_loaded_data_come_in_the_order_of_data_held_in_memory(n, batch_size, parts):
     options = {"batch_size": batch_size, "grad_accum_steps": min(parts, batch_size)}
-    held, loaded = take(numbered(n), 7, **options), take(NoisyItems(n), 7, **options)
+    held, loaded = take(numbered(n), 7, **options), take(noisy_items(n), 7, **options)
 
     assert [[y.tolist() for _, y in step] for step in held] == [[y.tolist() for _, y in step] for step in loaded]
 
@@ -114,15 +119,15 @@ def test_each_pass_and_each_seed_has_an_order_of_its_own():
 def test_loaded_data_do_not_depend_on_workers_or_on_where_the_run_was_resumed():
     options = {"batch_size": 4, "grad_accum_steps": 2}
 
-    expected = as_lists(take(NoisyItems(10), 9, num_workers=0, **options))
+    expected = as_lists(take(noisy_items(10), 9, num_workers=0, **options))
 
-    assert as_lists(take(NoisyItems(10), 9, num_workers=2, **options)) == expected
+    assert as_lists(take(noisy_items(10), 9, num_workers=2, **options)) == expected
     for workers, start in ((0, 4), (2, 4), (2, 6)):
-        assert as_lists(take(NoisyItems(10), 9 - start, start, num_workers=workers, **options)) == expected[start:]
+        assert as_lists(take(noisy_items(10), 9 - start, start, num_workers=workers, **options)) == expected[start:]
 
 
 def test_an_example_is_augmented_anew_in_each_pass():
-    first, second = take(NoisyItems(6), 2, batch_size=6)
+    first, second = take(noisy_items(6), 2, batch_size=6)
     noise = [{y.item(): x[1:].tolist() for x, y in zip(*step[0], strict=True)} for step in (first, second)]
     for index in range(6):
         assert all(a != b for a, b in zip(noise[0][index], noise[1][index], strict=True))
@@ -130,7 +135,7 @@ def test_an_example_is_augmented_anew_in_each_pass():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("dataset", [numbered(8), NoisyItems(8)])
+@pytest.mark.parametrize("dataset", [numbered(8), noisy_items(8)])
 def test_batches_leave_the_programs_random_numbers_alone(dataset, workers):
     def draws():
         return random.random(), np.random.rand(), torch.rand(1).item()
@@ -148,7 +153,7 @@ def test_batches_leave_the_programs_random_numbers_alone(dataset, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("dataset", [numbered(10), NoisyItems(10)])
+@pytest.mark.parametrize("dataset", [numbered(10), noisy_items(10)])
 def test_an_evaluation_sees_all_examples_once_in_their_order(dataset, workers):
     config = config_of(num_workers=workers)
 
@@ -185,7 +190,7 @@ def test_a_model_that_works_in_place_does_not_change_the_data():
 
 
 def test_closing_the_batches_ends_the_workers():
-    batches = train_batches(NoisyItems(20), config_of(num_workers=2, batch_size=4), CPU)
+    batches = train_batches(noisy_items(20), config_of(num_workers=2, batch_size=4), CPU)
     next(batches)
     workers = multiprocessing.active_children()
     assert len(workers) == 2
@@ -197,8 +202,8 @@ def test_closing_the_batches_ends_the_workers():
 
 def test_workers_outlive_the_signals_that_tell_the_trainer_to_stop():
     config = config_of(num_workers=2, batch_size=4)
-    expected = as_lists(take(NoisyItems(20), 8, batch_size=4))
-    batches = train_batches(NoisyItems(20), config, CPU)
+    expected = as_lists(take(noisy_items(20), 8, batch_size=4))
+    batches = train_batches(noisy_items(20), config, CPU)
     got = [next(batches), next(batches)]  # one from each worker: both have started
 
     for worker in multiprocessing.active_children():

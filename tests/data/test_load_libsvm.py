@@ -160,6 +160,8 @@ def test_a_published_regression_set_refuses_cross_entropy(make_config, published
     ("name", "message"),
     [
         ("a9b", "did you mean a9a"),
+        ("news20", r"did you mean news20\.binary or news20\.multiclass"),
+        ("rcv1", r"did you mean rcv1\.binary"),
         ("no/such/file.svm", "neither a name that libsvmdata knows nor a file"),
         ("yeast", "several labels"),
     ],

@@ -180,7 +180,7 @@ def test_ones_own_data_without_classes_are_regression_if_the_loss_is(make_config
 
 def test_a_label_out_of_range_names_its_item(make_config, my_data):
     data = load_data(make_config(dataset="python/my_own_data:Wrong", data_splits_map={"train": "train[1:]"}))
-    with pytest.raises(ValueError, match="item 3 of split 'train' has label 4"):
+    with pytest.raises(ValueError, match="item 4 of split 'train' has label 4"):
         data.splits["train"][3]
 
 

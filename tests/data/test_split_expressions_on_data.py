@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -42,6 +43,20 @@ def test_slices_of_a_source_with_several_splits_keep_the_order_of_the_file(n, cu
     parts = splits_of_a_file(n, {"train": f"train[{start}:{stop}]+train[:1]"}, test_too=True)
 
     assert parts["train"] == [*range(start + 1, stop + 1), 1]
+
+
+def test_all_is_every_split_one_after_another():
+    splits_map = {"train": "test", "everything": "all", "more": "test+all"}
+    parts = splits_of_a_file(5, splits_map, test_too=True)
+    assert parts["everything"] == [1, 2, 3, 4, 5, 1] and parts["more"] == [1, 1, 2, 3, 4, 5, 1]
+
+
+def test_an_expression_that_the_data_cannot_give_is_refused():
+    for expression, reason in (("train[2shard]", "not stored in such files"), ("train[:9]", "has 5 examples")):
+        with pytest.raises(ValueError, match=reason):
+            splits_of_a_file(5, {"train": expression}, test_too=True)
+    with pytest.raises(ValueError, match=r"'other' names 'tset', and .* has 'train' and 'test'"):
+        splits_of_a_file(5, {"train": "all", "other": "tset"}, test_too=True)
 
 
 @given(labels=st.lists(st.integers(-2, 4), min_size=1, max_size=200), seed=st.integers(0, 2**32), cuts=st.data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import torch
 from torch import nn
 
 from src import config as configs
+from src.config import Config
+from src.models import build_model
 from src.optim.optimizers import build_optimizer
+from train import experiment_generator
 
 
 def build(name: str, model: nn.Module | None = None, **options: Any) -> torch.optim.Optimizer:
@@ -41,6 +45,94 @@ def test_frozen_parameters_are_left_out() -> None:
     assert sum(len(group["params"]) for group in build("sgd", model).param_groups) == 4
     with pytest.raises(ValueError, match="no parameter to train"):
         build("sgd", model.requires_grad_(False))
+
+
+def test_a_run_without_training_needs_nothing_to_train() -> None:
+    assert build("sgd", small_model().requires_grad_(False), train_length=0).param_groups[0]["params"] == []
+
+
+# --- a learning rate for each layer ---------------------------------------------------------------------
+
+
+def vit(**options: Any) -> nn.Module:
+    return build_model(configs.build({"model": "timm/test_vit", **options}), (3, 32, 32), 5)
+
+
+def test_the_rate_falls_by_layer_decay_from_each_layer_to_the_one_before() -> None:
+    model = vit()
+    optimizer = build("sgd", model, layer_decay=0.5, base_lr=0.1, weight_decay=0.1, weight_decay_biases=0.2)
+    of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    groups = {name: of[id(parameter)] for name, parameter in model.named_parameters()}
+    depth = len(model.blocks)  # type: ignore[arg-type]
+    for name, layers_after in [
+        ("head.weight", 0),
+        (f"blocks.{depth - 1}.mlp.fc1.bias", 1),
+        ("blocks.0.norm1.weight", depth),
+        ("pos_embed", depth + 1),
+    ]:
+        assert groups[name]["lr_scale"] == 0.5**layers_after, name
+        assert groups[name]["lr"] == pytest.approx(0.1 * 0.5**layers_after)
+    for name, parameter in model.named_parameters():
+        assert groups[name]["weight_decay"] == (0.1 if parameter.ndim >= 2 else 0.2), name
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(of) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("name", ["adamw", "timm/lamb", "timm/lookahead_radam"])
+def test_every_optimizer_takes_a_rate_for_each_layer(name: str) -> None:
+    model = vit()
+    optimizer = build(name, model, layer_decay=0.5, base_lr=0.01)
+    model(torch.randn(2, 3, 32, 32)).sum().backward()
+    optimizer.step()
+    assert {group["lr"] / 0.01 for group in optimizer.param_groups} == {
+        group["lr_scale"] for group in optimizer.param_groups
+    }
+
+
+def test_frozen_layers_have_no_rate() -> None:
+    optimizer = build("sgd", vit(model_freeze="backbone"), layer_decay=0.5)
+    assert [(group["lr_scale"], len(group["params"])) for group in optimizer.param_groups] == [(1, 1), (1, 1)]
+
+
+def test_a_users_model_may_say_what_its_layers_are() -> None:
+    class Layered(nn.Sequential):
+        def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+            return {"blocks": r"(\d+)\."}
+
+    model = Layered(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False), nn.Linear(3, 2, bias=False))
+    assert [group["lr_scale"] for group in build("sgd", model, layer_decay=0.1).param_groups] == pytest.approx(
+        [0.01, 0.1, 1]
+    )
+    with pytest.raises(ValueError, match=r"layer_decay: .* does not say which parameters make a layer.*group_matcher"):
+        build("sgd", small_model(), layer_decay=0.1)
+
+
+def test_each_layer_moves_at_its_own_rate_in_a_run(small: Callable[..., Config], tmp_path: Path) -> None:
+    moved = {}
+    for decay in (None, 0.5):
+        config = small(
+            output_dir=str(tmp_path / str(decay)),
+            dataset="sklearn/digits",
+            model="timm/test_vit",
+            model_kwargs={"patch_size": 4},
+            layer_decay=decay,
+            train_length=1,
+            train_length_unit="step",
+            momentum=0,
+        )
+        torch.manual_seed(config.seed_model)  # type: ignore[arg-type]
+        initial = build_model(config, (1, 8, 8), 10).state_dict()
+        for _, model in experiment_generator(config):
+            moved[decay] = {name: value - initial[name] for name, value in model.state_dict().items()}
+    depth = len(model.blocks)  # type: ignore[arg-type]
+    for name, layers_after in [
+        ("head.weight", 0),
+        ("blocks.0.mlp.fc1.weight", depth),
+        ("patch_embed.proj.weight", depth + 1),
+    ]:
+        torch.testing.assert_close(moved[0.5][name], moved[None][name] * 0.5**layers_after, rtol=1e-3, atol=1e-7)
+
+
+# --- torch's --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5, "0.9"])
