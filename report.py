@@ -1,7 +1,8 @@
 """What became of a job: python report.py JOB_FOLDER...
 
-Prints how many experiments are in which state, why some failed, and a table with the best experiment
-first; draws the learning curves into <JOB_FOLDER>/learning_curves.png. Changes nothing else.
+Prints how many experiments are in which state, what runs and waits, why some failed and what these have in
+common, and a table with the best experiment first; draws the learning curves into
+<JOB_FOLDER>/learning_curves.png. Changes nothing else. It believes the folders, reconciled with SLURM's queue.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 import warnings
-from collections import defaultdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,19 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
 from src import experiment
-from src.experiment import Status
-from src.results import final, larger_is_better, metrics, read_experiments, stats_columns, varying
+from src.jobs.overview import WIDTH, overview
+from src.jobs.states import ACTIVE, Fates, read_fates
+from src.results import (
+    final,
+    find_experiments,
+    larger_is_better,
+    metrics,
+    read_experiments,
+    stats_columns,
+    varying,
+)
 
 CURVES = "learning_curves.png"
-WIDTH = 100  # characters of a line
 MAX_ROWS = 30
 MAX_CELL = 24
 
@@ -31,47 +41,63 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0; 2 if a folder is no job."""
     parser = argparse.ArgumentParser(description="Say what became of a job's experiments, and draw their curves.")
     parser.add_argument("jobs", nargs="+", metavar="JOB_FOLDER", type=Path, help="folder that submit_multiple.py made")
+    parser.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=30,
+        metavar="SECONDS",
+        help="say it again every so many seconds (30), until nothing runs or waits; without the table and the curves",
+    )
+    options = parser.parse_args(arguments)
+    if options.watch is not None and options.watch < 1:
+        parser.error("--watch must be at least 1 second")
+    return _watch(options.jobs, options.watch) if options.watch is not None else _report(options.jobs)
+
+
+def _report(jobs: list[Path]) -> int:
     exit_code = 0
-    for job in parser.parse_args(arguments).jobs:
+    for job in jobs:
         try:
+            fates = read_fates(find_experiments([job]))
+            print("\n".join([*overview(job, fates), ""]), flush=True)
             with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
-                big_df = read_experiments(job)
+                big_df = with_states(read_experiments(job), fates)
         except ValueError as error:
             print(f"report.py: {error}", file=sys.stderr)
             exit_code = 2
             continue
         for warning in caught:
             print(f"warning: {warning.message}", file=sys.stderr)
-        print("\n".join([summary(job, big_df), *failures(big_df), "", *table(big_df), ""]), flush=True)
+        print("\n".join([*table(big_df), ""]), flush=True)
         print(draw(job, big_df) + "\n")
     return exit_code
 
 
-def summary(job: Path, big_df: pd.DataFrame) -> str:
-    """One line: how many experiments, and how many of them in each state."""
-    counts = big_df["status"].value_counts()
-    states = ", ".join(f"{counts[status]} {status}" for status in Status if status in counts)
-    return f"{job}: {len(big_df)} experiment{'s' * (len(big_df) != 1)}: {states}"
+def _watch(jobs: list[Path], seconds: float) -> int:
+    """Shows the overview again and again, until all has ended or somebody presses Ctrl-C."""
+    try:
+        while True:
+            fates = {job: read_fates(find_experiments([job])) for job in jobs}
+            lines = [line for job, found in fates.items() for line in (*overview(job, found), "")]
+            clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
+            print(clear + "\n".join([f"{datetime.now():%H:%M:%S}", *lines]), flush=True)
+            if not any(found.of(*ACTIVE) for found in fates.values()):
+                return 0
+            time.sleep(seconds)
+    except ValueError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
 
 
-def failures(big_df: pd.DataFrame) -> list[str]:
-    """For each cause a line with its experiments, the most frequent first; what was stopped by a signal apart."""
-    stopped: dict[str, list[str]] = defaultdict(list)
-    failed: dict[str, list[str]] = defaultdict(list)
-    for path in big_df.index[big_df["status"].isin([Status.FAILED, Status.DIVERGED])]:
-        cause = str(experiment.read_state(Path(path)).get("cause") or "no cause given").strip()
-        by_cause = stopped if cause.startswith("stopped by") else failed
-        by_cause[cause.splitlines()[-1]].append(Path(path).name)
-    return [*_causes("What failed, by cause:", failed), *_causes("What was stopped; -r goes on with it:", stopped)]
-
-
-def _causes(title: str, by_cause: dict[str, list[str]]) -> list[str]:
-    lines = []
-    for cause, names in sorted(by_cause.items(), key=lambda item: -len(item[1])):
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        lines += [f"  {len(names)} x {_shorten(cause, WIDTH - 8)}", *(f"      {name}" for name in names[:3])]
-        lines += [f"     {more}"] if more else []
-    return ["", title, *lines] if lines else []
+def with_states(big_df: pd.DataFrame, fates: Fates) -> pd.DataFrame:
+    """`status` as SLURM and the heartbeats have it, and not as the experiments last had it."""
+    states = {str(fate.folder): str(fate.state) for fate in fates.all}
+    return big_df.assign(
+        status=[states.get(path, status) for path, status in zip(big_df.index, big_df["status"], strict=True)]
+    )
 
 
 def table(big_df: pd.DataFrame) -> list[str]:

@@ -26,5 +26,6 @@
 
 # SLURM runs a copy of this script, so $0 does not say where the project is. What the experiment runs is
 # the snapshot beside its folder: the code as it was at submission. `exec` puts Python in the place of
-# this shell, so that SLURM's signals reach it.
+# this shell, so that SLURM's signals reach it. "$@" is the experiment's spec.yaml; with --array and --pack
+# it is a list of experiments, of which train.py takes its own, and what else train.py has to know.
 exec "${EXPERIMENT_PYTHON:-python}" "$(dirname "$1")/../code/train.py" "$@"

@@ -150,13 +150,23 @@ def write_state(folder: Path, state: dict[str, Any], *, durable: bool = True) ->
     write_text(folder / STATE, json.dumps(state, indent=1) + "\n", durable=durable)
 
 
-def status(folder: Path) -> Status:
-    """The experiment's status: `done` if the file says so, else state.json's, else pending."""
+def status(folder: Path, said: dict[str, Any] | None = None) -> Status:
+    """The experiment's status: `done` if the file says so, else state.json's, else pending.
+
+    `said`: what state.json says, if it was read already.
+    """
     if (folder / DONE).exists():
         return Status.DONE
-    said = read_state(folder).get("status")
+    word = (read_state(folder) if said is None else said).get("status")
     # a state.json that says done without the file was written just before a crash: it has to run again
-    return Status(said) if said in set(Status) - {Status.DONE} else Status.PENDING
+    return Status(word) if word in set(Status) - {Status.DONE} else Status.PENDING
+
+
+def slurm_job_id() -> str | None:
+    """The SLURM job that this process runs in, `123`, or `123_4` for a task of an array; None outside of SLURM."""
+    if array := os.environ.get("SLURM_ARRAY_JOB_ID"):  # SLURM_JOB_ID may be that of the whole array
+        return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID")
 
 
 def runs_here(folder: Path) -> bool:
@@ -169,7 +179,17 @@ def runs_here(folder: Path) -> bool:
             return False
         os.kill(int(state["pid"]), 0)  # signal 0 only asks
     except PermissionError:
-        return True  # alive, and somebody else's
+        pass  # alive, and somebody else's
     except (KeyError, TypeError, ValueError, OSError, OverflowError):
         return False
-    return True
+    then, now = state.get("process_start"), process_start(int(state["pid"]))
+    return then is None or now is None or then == now  # another one: the number was given to a new process
+
+
+def process_start(pid: int) -> int | None:
+    """When a process of this machine started, in clock ticks since the machine did; None where that is not told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(stat.rpartition(")")[2].split()[19])  # behind the program's name, which may hold anything
+    except (OSError, ValueError, IndexError):
+        return None

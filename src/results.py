@@ -36,7 +36,7 @@ def read_experiments(
     What cannot be read of an experiment is missing in its row, and a warning names its folder.
     Raises ValueError for a job that does not exist and for an `index_field` that is in no stats.csv.
     """
-    folders = _find_experiments([jobs] if isinstance(jobs, str | os.PathLike) else list(jobs))
+    folders = find_experiments([jobs] if isinstance(jobs, str | os.PathLike) else list(jobs))
     statuses = {folder: experiment.status(folder) for folder in folders}
     if only_done:
         folders = [folder for folder in folders if statuses[folder] == experiment.Status.DONE]
@@ -116,7 +116,8 @@ def larger_is_better(column: str) -> bool:
 # --- finding ------------------------------------------------------------------------------------------
 
 
-def _find_experiments(jobs: list[Any]) -> list[Path]:
+def find_experiments(jobs: list[Any]) -> list[Path]:
+    """The experiment folders that `read_experiments` reads, in its order. Raises ValueError, as that does."""
     if not jobs:
         raise ValueError("no job was named")
     found: dict[str, Path] = {}  # by absolute path: overlapping globs name an experiment twice

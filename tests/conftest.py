@@ -13,7 +13,7 @@ from slurm_stub import SlurmStub
 
 from src import config as config_module
 from src.config import Config
-from src.jobs import slurm
+from src.jobs import slurm, states
 
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
 settings.load_profile("any speed")
@@ -47,6 +47,7 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmStub:
     stub = SlurmStub(tmp_path / "bin")
     monkeypatch.setenv("PATH", stub.path)
     monkeypatch.setattr(slurm, "WAITS", (0, 0))
+    monkeypatch.setattr(states, "LOOK_AGAIN", 0)
     return stub
 
 

@@ -75,3 +75,13 @@ def test_an_experiment_runs_here_if_its_process_is_alive_on_this_machine(tmp_pat
     assert not runs(status=Status.FAILED)
     assert not runs(pid=None)
     assert not runs(pid="what")
+
+
+def test_a_new_process_with_an_old_ones_number_does_not_count_as_the_experiment(tmp_path: Path) -> None:
+    running = {"status": Status.RUNNING, "host": socket.gethostname(), "pid": os.getppid()}
+    start = experiment.process_start(os.getppid())
+    assert start is not None
+    experiment.write_state(tmp_path, running | {"process_start": start})
+    assert experiment.runs_here(tmp_path)
+    experiment.write_state(tmp_path, running | {"process_start": start - 1})
+    assert not experiment.runs_here(tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -30,9 +32,9 @@ def test_it_counts_the_states_and_groups_the_failures_by_cause(job: Path) -> Non
     done = run_command("report.py", job)
     assert done.returncode == 0, done.stderr
     first, *rest = done.stdout.splitlines()
-    assert first == f"{job}: 17 experiments: 1 pending, 1 running, 12 done, 2 failed, 1 diverged"
-    causes = [line.strip() for line in rest if " x " in line]
-    assert causes == ["2 x RuntimeError: CUDA out of memory", "1 x train/loss is nan at step 7"]
+    assert first == f"{job}: 17 experiments: 12 done, 1 running, 1 not started, 2 failed, 1 diverged"
+    causes = [line.split() for line in rest if re.match(r" +\d+ x (oom|nan)", line)]
+    assert [words[:4] for words in causes] == [["2", "x", "oom", "RuntimeError:"], ["1", "x", "nan", "train/loss"]]
     assert "12_x" in done.stdout and "Traceback" not in done.stdout
 
 
@@ -41,16 +43,16 @@ def test_the_table_has_the_best_first_says_what_varies_and_fits_a_terminal(job: 
     top = next(place for place, line in enumerate(lines) if line.startswith("#"))
     head, *rows = (line.split() for line in lines[top : top + 18])
     assert head[:7] == ["#", "model", "batch_size", "base_lr", "status", "epochs", "test/last/accuracy"]
-    finals = [float(row[6]) for row in rows if row[6] != "-"]
+    finals = [float(row[6]) for row in rows[:-1]]
     assert finals == sorted(finals, reverse=True) and len(finals) == 16
-    assert rows[-1] == ["16", "linear", "32", "1", "pending", "0", "-", "-"]
+    assert rows[-1] == ["16", "linear", "32", "1", "not", "started", "0", "-", "-"]
     assert all(len(line) <= 100 for line in lines[top:] if "learning_curves" not in line)
 
 
 def test_a_long_table_is_cut_and_says_so(tmp_path: Path) -> None:
     job = make_job(tmp_path / "job", {"base_lr": [0.1, 0.2], "batch_size": list(range(1, 26))})
     printed = run_command("report.py", job).stdout
-    assert sum(" done " in line for line in printed.splitlines()) == 30
+    assert sum("  done  " in line for line in printed.splitlines()) == 30
     assert "... and 20 more" in printed
 
 
@@ -61,9 +63,9 @@ def test_losses_are_best_when_small_where_there_is_no_accuracy(tmp_path: Path) -
         keep = [place for place, name in enumerate(lines[0]) if "accuracy" not in name]
         (folder / experiment.STATS).write_text("".join(",".join(line[i] for i in keep) + "\n" for line in lines))
     rows = [
-        line.split()[0] for line in run_command("report.py", tmp_path / "job").stdout.splitlines() if "done" in line
+        line.split()[0] for line in run_command("report.py", tmp_path / "job").stdout.splitlines() if "  done  " in line
     ]
-    assert rows[1:] == ["1", "2", "0"]
+    assert rows == ["1", "2", "0"]
 
 
 def test_the_curves_are_drawn_into_the_job_folder_and_nothing_else_is_changed(job: Path) -> None:
@@ -80,7 +82,7 @@ def test_a_job_that_has_not_started_is_told_without_curves(tmp_path: Path) -> No
     make_experiment(tmp_path / "job" / "0_x", {}, status="pending")
     done = run_command("report.py", tmp_path / "job")
     assert done.returncode == 0
-    assert "1 experiment: 1 pending" in done.stdout
+    assert "1 experiment: 1 not started" in done.stdout
     assert "there are no curves to draw" in done.stdout
     assert not (tmp_path / "job" / "learning_curves.png").exists()
 
@@ -107,4 +109,41 @@ def test_a_damaged_experiment_is_a_warning_and_a_row(job: Path) -> None:
     assert done.returncode == 0
     assert f"warning: {job / '00_experiment'}: stats.csv" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert "1 x no cause given" in done.stdout
+    assert re.search("1 x lost +no cause given", done.stdout)
+
+
+def test_what_the_failures_of_a_cause_have_in_common_is_told(tmp_path: Path) -> None:
+    for number, (lr, batch_size) in enumerate((lr, bs) for lr in (0.1, 0.2, 0.3) for bs in (32, 64, 512)):
+        options = {"base_lr": lr, "batch_size": batch_size, "model": "linear"}
+        too_large = batch_size == 512
+        make_experiment(
+            tmp_path / "job" / f"{number}_lr={lr}+bs={batch_size}",
+            options,
+            status="failed" if too_large else "done",
+            cause=f"OutOfMemoryError: tried to allocate {number}.5 GiB" if too_large else None,
+        )
+    said = run_command("report.py", tmp_path / "job").stdout
+    assert said.count(" x oom ") == 1  # the numbers in their texts do not part them
+    assert "all 3 have batch_size 512, and none of the 6 that are done\n" in said
+    assert "have base_lr" not in said and "have model" not in said
+
+
+def test_what_runs_is_told_with_its_place_its_loss_and_when_it_will_end(tmp_path: Path) -> None:
+    def ago(minutes: int) -> str:
+        return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat(timespec="seconds")
+
+    folder = make_experiment(tmp_path / "job" / "0_x", {}, status="running")
+    progress = {"epoch": 3, "step": 600, "first_step": 100, "total_steps": 1100, "figures": {"train/loss": 0.25}}
+    where = {"host": "node7", "started": ago(60), "heartbeat": ago(0)}
+    experiment.write_state(folder, {"status": "running", **where, **progress})
+    lines = run_command("report.py", tmp_path / "job").stdout.splitlines()
+    assert lines[3].split() == ["#", "where", "for", "epoch", "steps", "loss", "ends", "in"]
+    assert lines[4].split() == ["0", "node7", "60", "min", "3", "600", "of", "1100", "0.25", "60", "min"]
+
+
+def test_watching_ends_when_nothing_is_left_to_wait_for(job: Path) -> None:
+    (job / "15_x" / experiment.DONE).touch()
+    done = run_command("report.py", job, "--watch", "1")
+    assert done.returncode == 0
+    assert done.stdout.count("17 experiments: 13 done, 1 not started, 2 failed, 1 diverged") == 1
+    assert not (job / "learning_curves.png").exists()

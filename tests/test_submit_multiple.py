@@ -227,10 +227,10 @@ def test_ctrl_c_ends_the_submission_between_two_experiments(
     before = signal.getsignal(signal.SIGINT)
     real = slurm.submit
 
-    def interrupted_once(folder: Path, script: Path, name: str, grace: int) -> str:
+    def interrupted_once(folder: Path, name: str, launch: slurm.Launch) -> str:
         if folder.name.startswith("2_"):
             os.kill(os.getpid(), signal.SIGINT)
-        return real(folder, script, name, grace)
+        return real(folder, name, launch)
 
     monkeypatch.setattr(slurm, "submit", interrupted_once)
     assert submit(job_file) == 1
@@ -243,19 +243,7 @@ def test_ctrl_c_ends_the_submission_between_two_experiments(
     assert signal.getsignal(signal.SIGINT) is before
 
 
-# --- again: refuse, -r, -o ----------------------------------------------------------------------------------
-
-
-def test_a_job_whose_folder_exists_needs_r_or_o(
-    job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
-) -> None:
-    submit(job_file)
-    before = everything(job_folder(job_file))
-    assert submit(job_file) == 2
-    said = capsys.readouterr().err
-    assert "-r goes on" in said
-    assert "-o deletes" in said
-    assert everything(job_folder(job_file)) == before
+# --- again: -r, -o ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("named_by", ["job file", "job folder"])
@@ -272,7 +260,7 @@ def test_retry_leaves_out_what_is_done_queued_or_running_here(
     finish(diverged, Status.DIVERGED)
     assert submit(job_file if named_by == "job file" else job_folder(job_file), "-r") == 0
     said = capsys.readouterr().out
-    assert "6 experiments: 1 done, 1 in the queue, 1 running here, 3 to start again" in said
+    assert "6 experiments: 1 done, 1 running, 1 queued, 1 failed, 1 diverged, 1 lost; 3 to start again" in said
     assert "the code as it was when the job was first submitted" in said
     assert [call[-1] for call in stub.calls[6:]] == [str(path / "spec.yaml") for path in (failed, diverged, vanished)]
     assert experiment.status(failed) == Status.PENDING
@@ -345,7 +333,7 @@ def test_overwrite_refuses_to_delete_what_is_queued(
 ) -> None:
     submit(job_file)
     assert submit(job_file, "-o") == 2
-    assert "cannot be deleted: 0_lr=0.1+bs=16 is in the queue" in capsys.readouterr().err
+    assert "cannot be deleted: 0_lr=0.1+bs=16 is queued, " in capsys.readouterr().err
     assert len(experiments(job_file)) == 6
 
 
@@ -384,7 +372,7 @@ def test_a_local_grid_with_a_failing_experiment_goes_on_and_retry_runs_just_that
     assert f"python submit_multiple.py -r {job_folder(job_file)} --local 2" in first.stderr
     times = {path: (path / "stats.csv").stat().st_mtime_ns for path in experiments(job_file)[:4]}
     again = run_command("submit_multiple.py", "-r", job_folder(job_file), "--local", "2", "-y")
-    assert "6 experiments: 4 done, 2 to start again" in again.stdout
+    assert "6 experiments: 4 done, 2 diverged; 2 to start again" in again.stdout
     assert {path: (path / "stats.csv").stat().st_mtime_ns for path in times} == times
 
 

@@ -65,7 +65,23 @@ def find_job_folder(output_dir: Path, name: str) -> Path | None:
 
 def experiment_folders(job_folder: Path) -> list[Path]:
     """The experiments of a job folder, in their order."""
-    return sorted(spec.parent for spec in job_folder.glob(f"[0-9]*/{experiment.SPEC}"))
+    found = (spec.parent for spec in job_folder.glob(f"[0-9]*/{experiment.SPEC}"))
+    return sorted(found, key=lambda folder: (number(folder), folder.name))
+
+
+def number(folder: Path) -> int:
+    """The number that an experiment's folder begins with."""
+    found = re.match(r"\d+", folder.name)
+    return int(found[0]) if found else -1
+
+
+def options_of(folder: Path) -> dict[str, Any]:
+    """What spec.yaml asks for; empty if it cannot be read."""
+    try:
+        data = yaml_io.read(folder / experiment.SPEC).data
+    except yaml_io.YamlError:
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def experiment_names(experiments: list[dict[str, Any]]) -> list[str]:
@@ -103,17 +119,82 @@ def write_job_folder(job: Job, folder: Path, progress: Callable[[list[str]], Ite
         (building / JOB).write_text(job.text, encoding="utf-8")
         (building / ENVIRONMENT).write_text(snapshot.describe_environment(), encoding="utf-8")
         snapshot.copy_code(building / CODE, leave_out=job.output_dir)
-        state = json.dumps({"status": Status.PENDING, "attempt": 0}, indent=1) + "\n"
-        for name, options in zip(progress(names), job.experiments, strict=True):
-            (building / name).mkdir()
-            spec = yaml_io.dump({**options, "output_dir": str(folder / name)})
-            # no atomic writes: nobody sees these files before the folder is renamed
-            (building / name / experiment.SPEC).write_text(spec, encoding="utf-8")
-            (building / name / experiment.STATE).write_text(state, encoding="utf-8")
+        _write_experiments(building, folder, dict(zip(names, job.experiments, strict=True)), progress)
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return [folder / name for name in names]
+
+
+def numbered_from(first: int, names: list[str]) -> list[str]:
+    """Names of `experiment_names` with other numbers, which count from `first`."""
+    width = max((len(re.match(r"\d*", name)[0]) for name in names), default=1)  # type: ignore[index]
+    rests = [name.partition("_")[1:] for name in names]
+    return [f"{first + i:0{width}}{''.join(rest)}"[:MAX_NAME] for i, rest in enumerate(rests)]
+
+
+def add_experiments(
+    folder: Path,
+    text: str,
+    experiments: dict[str, dict[str, Any]],
+    progress: Callable[[list[str]], Iterable[str]] = iter,
+) -> None:
+    """Adds experiments, by name, to a job's folder, each whole or not at all; those that are there stay as they are.
+
+    `text` is the specification that asks for them: it becomes job.yaml, and the earlier one is kept beside it.
+    Raises OSError.
+    """
+    if (earlier := (folder / JOB).read_text(encoding="utf-8")) != text:
+        n_earlier = len(list(folder.glob("job-*.yaml")))
+        experiment.write_text(folder / f"job-{n_earlier + 1}.yaml", earlier)
+        experiment.write_text(folder / JOB, text)
+    building = folder / f".{os.getpid()}.tmp"
+    try:
+        building.mkdir()
+        _write_experiments(building, folder, experiments, progress)
+        for name in experiments:
+            (building / name).rename(folder / name)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def copy_finished(source: Path, target: Path) -> None:
+    """Makes a pending experiment's folder a copy of a finished one, which its state.json names as `reused_from`.
+
+    Its spec.yaml stays its own; config.yaml says what was run, where, and with which code. Weights are linked:
+    they take no space, and stay when the other folder is deleted. Raises OSError.
+    """
+    for path in sorted(source.iterdir()):
+        if path.name in (experiment.SPEC, experiment.STATE, experiment.DONE) or path.name.startswith("."):
+            continue
+        if path.suffix == ".pt":  # never written to in place: see experiment.replacing
+            (target / path.name).unlink(missing_ok=True)
+            _link(path, target / path.name)
+        elif path.is_file():
+            shutil.copy2(path, target / path.name)
+    state = experiment.read_state(source) | {"status": Status.DONE, "reused_from": str(source)}
+    experiment.write_state(target, {**state, "job_id": None, "comment": None, "pid": None})
+    experiment.write_text(target / experiment.DONE, "")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
+
+
+def _write_experiments(
+    building: Path, folder: Path, experiments: dict[str, dict[str, Any]], progress: Callable[[list[str]], Iterable[str]]
+) -> None:
+    """A folder for each experiment in `building`, which will be in `folder`."""
+    state = json.dumps({"status": Status.PENDING, "attempt": 0}, indent=1) + "\n"
+    for name in progress(list(experiments)):
+        (building / name).mkdir()
+        spec = yaml_io.dump({**experiments[name], "output_dir": str(folder / name)})
+        # no atomic writes: nobody sees these files before the folder is renamed
+        (building / name / experiment.SPEC).write_text(spec, encoding="utf-8")
+        (building / name / experiment.STATE).write_text(state, encoding="utf-8")
 
 
 def delete_job_folder(folder: Path) -> None:

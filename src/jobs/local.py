@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,9 +35,14 @@ def run_local(job_folder: Path, experiments: list[Path], n: int) -> int:
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
     """The exit code; each Ctrl-C asks the process to end more firmly."""
-    for stop in (lambda: None, process.terminate, process.kill):
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            stop()
-    return process.wait()
+    stops = iter([lambda: None, process.terminate, process.kill])
+
+    # no KeyboardInterrupt: one that cuts wait() short may lose the exit code
+    def stop(number: int, frame: object) -> None:
+        next(stops, process.kill)()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)

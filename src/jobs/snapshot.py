@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import importlib.metadata
 import os
 import platform
@@ -37,6 +38,15 @@ def copy_code(target: Path, leave_out: Path, root: Path = ROOT) -> None:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target / name)
     (target / experiment.GIT_COMMIT).write_text((experiment.code_version() or "") + "\n", encoding="utf-8")
+
+
+def n_changed(target: Path, root: Path = ROOT) -> int:
+    """How many Python files of the project's `src` and top folder are not what they are in the copy."""
+    files = [*root.glob("*.py"), *(root / "src").rglob("*.py")]
+    return sum(
+        not (copy := target / file.relative_to(root)).is_file() or not filecmp.cmp(file, copy, shallow=False)
+        for file in files
+    )
 
 
 def describe_environment(root: Path = ROOT) -> str:

@@ -57,9 +57,10 @@ class RunRecord:
         self._state: dict[str, Any] = {
             "status": Status.RUNNING,
             "attempt": earlier.get("attempt", 0) + 1,
-            "job_id": os.environ.get("SLURM_JOB_ID"),
+            "job_id": experiment.slurm_job_id(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "process_start": experiment.process_start(os.getpid()),
             "started": experiment.now(),
             "heartbeat": experiment.now(),
             "cause": None,

@@ -18,7 +18,7 @@ from src import config as config_module
 from src import experiment
 from src.config import Config, ConfigError
 from src.experiment import Status
-from src.training import requeue
+from src.training import lists, requeue
 from src.training.signals import StopSignals
 
 Generator = Callable[[Config], Iterator[tuple[Any, Any]]]  # train.experiment_generator
@@ -27,6 +27,15 @@ Generator = Callable[[Config], Iterator[tuple[Any, Any]]]  # train.experiment_ge
 def main(arguments: list[str], generator: Generator) -> int:
     """Run what the arguments name; the exit code is 0 only if all of it is done."""
     paths, overrides, parallel = _parse(arguments)
+    shared = paths[0].suffix == lists.PACK
+    try:
+        if shared:
+            paths, parallel = lists.read(paths[0]), parallel or 1
+        elif paths[0].suffix == lists.ARRAY:
+            paths = [lists.own_config(paths[0])]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return experiment.EXIT_BAD_CONFIG
     if problem := _shared_folder(paths, overrides):
         print(problem, file=sys.stderr)
         return experiment.EXIT_BAD_CONFIG
@@ -35,7 +44,8 @@ def main(arguments: list[str], generator: Generator) -> int:
     else:
         from src.training.worker import run_many
 
-        exit_code = run_many(paths, functools.partial(run_one, overrides=overrides, generator=generator), parallel or 1)
+        run = functools.partial(run_one, overrides=overrides, generator=generator)
+        exit_code = run_many(paths, run, parallel or 1, shared)
     if job_id := requeue.job_to_requeue(exit_code):
         requeue.requeue(job_id, [path.parent for path in paths])
     return exit_code
@@ -132,9 +142,8 @@ def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None]:
     parser.add_argument("--parallel", type=int, metavar="N", help="run N at a time, each in a process of its own")
     options = parser.parse_args(arguments)
     # Names of folders hold '=' too: what ends like a config file is one, unless there is none and it reads like an override.
-    is_config = [
-        word.endswith((".yaml", ".yml")) and ("=" not in word or Path(word).exists()) for word in options.words
-    ]
+    endings = (".yaml", ".yml", lists.ARRAY, lists.PACK)
+    is_config = [word.endswith(endings) and ("=" not in word or Path(word).exists()) for word in options.words]
     paths = [Path(word) for word, yes in zip(options.words, is_config, strict=True) if yes]
     overrides = [word for word, yes in zip(options.words, is_config, strict=True) if not yes]
     if not paths:
@@ -143,6 +152,8 @@ def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None]:
         )
         hint = f"; did you mean {spec}?" if spec else ""
         parser.error(f"no config file (.yaml) among: {' '.join(options.words)}{hint}")
+    if len(paths) > 1 and any(path.suffix in (lists.ARRAY, lists.PACK) for path in paths):
+        parser.error(f"a list ({lists.ARRAY}, {lists.PACK}) is given alone")
     if options.parallel is not None and options.parallel < 1:
         parser.error("--parallel must be at least 1")
     return paths, overrides, options.parallel

@@ -7,7 +7,6 @@ after it a job that does nothing ends as TIMEOUT.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ MAX_STALLED = 3  # restarts in a row that may bring no lasting step of progress
 def job_to_requeue(exit_code: int) -> str | None:
     """The SLURM job that should be queued again after a run or a worker has ended so; None if none."""
     warned = exit_code in [128 + number for number in WARNINGS]
-    return os.environ.get("SLURM_JOB_ID") if warned else None
+    return experiment.slurm_job_id() if warned else None
 
 
 def note(folder: Path, status: Status, cause: str) -> None:
@@ -41,5 +40,5 @@ def requeue(job_id: str, folders: list[Path]) -> None:
     if refusal:
         print(f"job {job_id} could not be put back into the queue: {refusal}", file=sys.stderr)
         for folder in folders:
-            if experiment.status(folder) == Status.REQUEUED:
+            if experiment.status(folder) == Status.REQUEUED and experiment.read_state(folder).get("job_id") == job_id:
                 note(folder, Status.FAILED, f"the time limit was near, and scontrol requeue failed: {refusal}")

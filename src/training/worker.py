@@ -3,6 +3,8 @@
 A fresh process pays seconds of imports for each experiment; a forked one starts in some 50 ms. This
 process must therefore import everything heavy and compute nothing: a thread pool or a CUDA context that
 exists before a fork does not survive it.
+
+Workers may share experiments: each claims one before it runs it (src/training/claims.py).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -24,21 +27,26 @@ from tqdm import tqdm
 
 from src import experiment
 from src.experiment import Status
+from src.training import claims, requeue
+from src.training.claims import Claim
 from src.training.signals import STOP_SIGNALS
 
+SAMPLED = 100  # configs that are looked into for what to import
 LOCAL_OUTPUT = "local.out"  # what an experiment prints, beside its training.log
 
 # What almost every experiment imports. torch._dynamo: the first optimizer would import it, 0.6 s in each child.
 _PRELOAD = ("torch", "torch._dynamo", "sklearn.datasets", "pandas", "src.data", "src.models", "src.optim.optimizers")
 
 
-def run_many(paths: list[Path], run: Callable[[Path], int], parallel: int) -> int:
+def run_many(paths: list[Path], run: Callable[[Path], int], parallel: int, shared: bool = False) -> int:
     """Run each config file by `run(path) -> exit code`, `parallel` at a time.
 
     A failing experiment harms no other. A stop signal is passed on to all that run, which save their state;
-    nothing new is started then. Returns 0 if all are done, 1 if some failed, 128 + signal if it was stopped.
+    nothing new is started then. What another worker runs at the moment is left to it. With `shared` that is as
+    good as done, and what has failed since it was submitted is not tried again; else it counts as failed.
+    Returns 0 if all are done, 1 if some failed, 128 + signal if it was stopped with something left.
     """
-    return _Worker(paths, run, parallel).work()
+    return _Worker(paths, run, parallel, shared).work()
 
 
 def _warm_up(paths: list[Path]) -> None:
@@ -55,37 +63,72 @@ def _warm_up(paths: list[Path]) -> None:
 class _Worker:
     """Keeps N children busy, shows how they do, and passes stop signals on."""
 
-    def __init__(self, paths: list[Path], run: Callable[[Path], int], parallel: int) -> None:
+    def __init__(self, paths: list[Path], run: Callable[[Path], int], parallel: int, shared: bool) -> None:
         self.waiting = paths[::-1]
         self.run = run
+        self.shared = shared
         self.children: dict[Any, _Child] = {}  # by the sentinel that tells of their end
         self.free_rows = list(range(min(parallel, len(paths)), 0, -1))  # of the terminal, below the total
         self.total = tqdm(total=len(paths), desc="experiments", unit="", dynamic_ncols=True, disable=None)
         self.n_failed = 0
+        self.n_stopped = 0
+        self.is_warm = False
         self.stop_signal: int | None = None
 
     def work(self) -> int:
         handlers = {s: signal.signal(s, self._stop) for s in (*STOP_SIGNALS, signal.SIGHUP)}
         try:
-            _warm_up(self.waiting)
             while self.children or (self.waiting and self.stop_signal is None):
                 while self.waiting and self.free_rows and self.stop_signal is None:
-                    child = _Child(self.waiting.pop(), self.run, self.free_rows.pop())
-                    self.children[child.process.sentinel] = child
+                    self._start(self.waiting.pop())
                 for sentinel in wait(list(self.children), timeout=0.5):
                     self._finish(self.children.pop(sentinel))
                 for child in self.children.values():
                     child.show()
+                    if child.claim is not None and not child.claim.is_kept():
+                        child.lose()
         finally:
             for s, handler in handlers.items():
                 signal.signal(s, handler)
             self.total.close()
-        if self.stop_signal is not None:
+        if self.stop_signal is not None and (self.waiting or self.n_stopped):
             return 128 + self.stop_signal
         return experiment.EXIT_FAILED if self.n_failed else experiment.EXIT_DONE
 
+    def _start(self, path: Path) -> None:
+        # an experiment's folder is known from its spec.yaml; any other config has its folder made when it runs
+        folder = path.parent if path.name == experiment.SPEC and path.exists() else None
+        claim = None
+        if folder is not None and os.access(folder, os.W_OK):  # else the run itself says what is wrong
+            claim = self._claim(folder)
+            if claim is None:
+                self.total.update()
+                return
+        if not self.is_warm:  # only now: a pack that comes when all is done ends at once
+            _warm_up([path, *self.waiting[-SAMPLED:]])
+            self.is_warm = True
+        child = _Child(path, folder, claim, self.run, self.free_rows.pop())
+        self.children[child.process.sentinel] = child
+        if self.stop_signal is not None and not child.told:  # it came while the child was made
+            child.tell(self.stop_signal)
+
+    def _claim(self, folder: Path) -> Claim | None:
+        """None if there is nothing to do for us."""
+        if self.shared and _has_ended(folder):
+            return None
+        claim = claims.take(folder)
+        if claim is None and not self.shared:
+            tqdm.write(f"{folder.name}: another process runs it")
+            self.n_failed += 1
+        if claim is not None and self.shared and _has_ended(folder):  # while we took it
+            claim.release()
+            return None
+        return claim
+
     def _finish(self, child: _Child) -> None:
-        self.n_failed += child.finish() != experiment.EXIT_DONE
+        code = child.finish()
+        self.n_failed += code != experiment.EXIT_DONE
+        self.n_stopped += code != experiment.EXIT_DONE and self.stop_signal is not None
         self.free_rows.append(child.row)
         self.total.update()
         self.total.set_postfix_str(f"{self.n_failed} failed" if self.n_failed else "")
@@ -95,20 +138,25 @@ class _Worker:
         number = signum if self.stop_signal is None else signal.SIGKILL
         self.stop_signal = self.stop_signal or signum
         for child in self.children.values():
-            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                os.kill(child.pid, signal.SIGTERM if number == signal.SIGHUP else number)
+            child.tell(number)
 
 
 class _Child:
     """One experiment in a forked process, and its line on the terminal."""
 
-    def __init__(self, path: Path, run: Callable[[Path], int], row: int) -> None:
+    def __init__(
+        self, path: Path, folder: Path | None, claim: Claim | None, run: Callable[[Path], int], row: int
+    ) -> None:
         self.row = row
-        # an experiment's folder is known from its spec.yaml; any other config has its folder made when it runs
-        self.folder = path.parent if path.name == experiment.SPEC else None
-        self.name = self.folder.name if self.folder else path.name
+        self.folder = folder
+        self.claim = claim
+        self.is_lost = False
+        self.told: int | None = None  # the signal that it was stopped with
+        self.name = folder.name if folder else path.name
         self.started = time.monotonic()
-        self.process = multiprocessing.get_context("fork").Process(target=_child_main, args=(path, run, self.folder))
+        self.process = multiprocessing.get_context("fork").Process(
+            target=_child_main, args=(path, run, folder, os.getpid())
+        )
         self.process.start()
         assert self.process.pid is not None
         self.pid = self.process.pid
@@ -123,31 +171,77 @@ class _Child:
             self.bar.update(state["step"] - self.bar.n)
             self.bar.refresh()
 
+    def tell(self, number: int) -> None:
+        """Ask it to stop."""
+        self.told = signal.SIGTERM if number == signal.SIGHUP else number
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            os.kill(self.pid, self.told)
+
+    def lose(self) -> None:
+        """Another worker has taken us for dead and runs the experiment now: two must not write into one folder."""
+        self.is_lost = True
+        self.tell(signal.SIGKILL)
+
     def finish(self) -> int:
         """Its exit code, after it has ended; tells about it, and notes the death of one that could not."""
         self.process.join()
         self.bar.close()
         code = self.process.exitcode or 0
         state = experiment.read_state(self.folder) if self.folder else {}
-        if code < 0:
-            state |= {"status": Status.FAILED, "cause": f"killed by {signal.Signals(-code).name}"}
+        if self.is_lost:
+            state = {
+                "status": "lost",
+                "cause": f"no sign of life for {claims.DEAD_AFTER:.0f} s, and another process took it",
+            }
+        elif code < 0:
+            stopped = self.told == -code != signal.SIGKILL  # by us, before it could listen: it goes on another time
+            again = stopped and requeue.job_to_requeue(128 - code)
+            state |= {
+                "status": Status.REQUEUED if again else Status.FAILED,
+                "cause": f"{'stopped' if stopped else 'killed'} by {signal.Signals(-code).name}",
+            }
             if self.folder:
                 experiment.write_state(self.folder, state)
+        if self.claim is not None:
+            self.claim.release()
         how = "done"
         if code != experiment.EXIT_DONE and state.get("cause"):
             how = f"{state['status']}: {state['cause']}"
         elif code != experiment.EXIT_DONE:
-            how = f"failed with exit code {code}" + (f", see {self.folder / LOCAL_OUTPUT}" if self.folder else "")
+            how = f"failed with exit code {code}" + (f", see {self.folder / _output_name()}" if self.folder else "")
         tqdm.write(f"{self.name}: {how} ({time.monotonic() - self.started:.1f} s)")
         return code
 
 
-def _child_main(path: Path, run: Callable[[Path], int], folder: Path | None) -> None:
+def _has_ended(folder: Path) -> bool:
+    """Whether there is nothing to do for the experiment: it is done, or has failed by itself."""
+    status = experiment.status(folder)
+    if status == Status.FAILED:
+        return not str(experiment.read_state(folder).get("cause")).startswith("stopped by ")
+    return status in (Status.DONE, Status.DIVERGED)
+
+
+def _output_name() -> str:
+    """Under SLURM an experiment's output is called as if it had a job of its own."""
+    job_id = experiment.slurm_job_id()
+    return f"{job_id}.out" if job_id else LOCAL_OUTPUT
+
+
+def _stop_without(worker: int) -> None:
+    """Asks this process to stop when the worker has died: nobody touches its claim any more, and another
+    worker would run the experiment as well. (Linux's PDEATHSIG may come several times, and the second one kills.)"""
+    while os.getppid() == worker:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _child_main(path: Path, run: Callable[[Path], int], folder: Path | None, worker: int) -> None:
     os.setpgid(0, 0)  # Ctrl-C reaches the worker alone, which passes it on once
+    threading.Thread(target=_stop_without, args=(worker,), daemon=True).start()
     for number in (*STOP_SIGNALS, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     if folder is not None:
-        with (folder / LOCAL_OUTPUT).open("a") as output:
+        with (folder / _output_name()).open("a") as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
     code = run(path)

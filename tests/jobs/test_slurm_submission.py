@@ -12,7 +12,7 @@ from helpers import ROOT
 from slurm_stub import SlurmStub
 
 from src import experiment
-from src.jobs import slurm
+from src.jobs import queue, slurm
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def submit(folder: Path) -> str:
-    return slurm.submit(folder, Path("/somewhere/submit.sh"), "grid-0_lr=1")
+    return slurm.submit(folder, "grid-0_lr=1", slurm.Launch(Path("/somewhere/submit.sh")))
 
 
 def test_sbatch_gets_the_name_the_log_the_script_and_the_spec(stub: SlurmStub, folder: Path) -> None:
@@ -104,7 +104,8 @@ def test_a_job_that_has_started_before_sbatch_returns_keeps_its_state(stub: Slur
 def test_the_queue_is_asked_for_with_one_call_whatever_the_users_squeue_settings(
     stub: SlurmStub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (stub.folder / "squeue").write_text('#!/bin/sh\n[ -n "$SQUEUE_STATES" ] || cat "$(dirname "$0")/queue"\n')
+    squeue = stub.folder / "squeue"
+    squeue.write_text(squeue.read_text().replace("#!/bin/sh", '#!/bin/sh\n[ -n "$SQUEUE_STATES" ] && exit'))
     monkeypatch.setenv("SQUEUE_STATES", "RUNNING")  # would hide what waits
     submit(folder)
     other = folder.parent / "1_lr=2"
@@ -116,14 +117,14 @@ def test_the_queue_is_asked_for_with_one_call_whatever_the_users_squeue_settings
 def test_an_experiment_whose_job_id_was_never_noted_is_found_in_the_queue(
     stub: SlurmStub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = slurm.subprocess.run
+    real = queue.subprocess.run
 
     def killed_after_sbatch(*arguments: Any, **options: Any) -> None:
         real(*arguments, **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(slurm.subprocess, "run", killed_after_sbatch)
+        patch.setattr(queue.subprocess, "run", killed_after_sbatch)
         submit(folder)
     assert experiment.read_state(folder)["job_id"] is None
     assert slurm.was_submitted(folder)

@@ -38,7 +38,7 @@ class Cluster:
     """Within its block a SLURM runs; sbatch, squeue and the others reach it with `env`.
 
     Partitions: `main` preempts `killable`, both on n1 and n2; `closed` queues jobs and starts none;
-    `background` is n3. The QOS `three` accepts no more than three jobs of a user.
+    `background` is n3. The QOS `three` accepts no more than three jobs of a user, `twohundred` 200.
     """
 
     def __init__(self) -> None:
@@ -124,11 +124,19 @@ class Cluster:
 
     def restart_controller(self, pause: float = 0) -> None:
         """`pause`: seconds without one."""
+        with self.stopped_controller():
+            time.sleep(pause)
+
+    @contextlib.contextmanager
+    def stopped_controller(self) -> Iterator[None]:
+        """Within the block there is none; what runs runs on."""
         slurmctld = self._daemons.pop("slurmctld")
         slurmctld.terminate()
         slurmctld.wait(timeout=60)
-        time.sleep(pause)
-        self._start_controller()
+        try:
+            yield
+        finally:
+            self._start_controller()
 
     def stop(self) -> None:
         """End everything that was started, jobs included, and delete the folder."""
@@ -196,10 +204,11 @@ class Cluster:
         self._start("slurmdbd", ["slurmdbd", "-D"], MYSQL_UNIX_PORT=str(socket))
         self._wait_for("slurmdbd", "sacctmgr", "show", "cluster")
         self.command("sacctmgr", "-i", "add", "cluster", "test")
-        self.command("sacctmgr", "-i", "add", "qos", "three", "MaxSubmitJobsPerUser=3")
+        for name, limit in {"three": 3, "twohundred": 200}.items():
+            self.command("sacctmgr", "-i", "add", "qos", name, f"MaxSubmitJobsPerUser={limit}")
         if user != "root":  # who is in the account `root` from the start
             self.command("sacctmgr", "-i", "add", "user", user, "account=root")
-        self.command("sacctmgr", "-i", "modify", "user", user, "set", "qos=normal,three")
+        self.command("sacctmgr", "-i", "modify", "user", user, "set", "qos=normal,three,twohundred")
 
     def _start_controller(self) -> None:
         self._start("slurmctld", ["slurmctld", "-D"])

@@ -117,7 +117,7 @@ def test_a_retry_submits_what_is_not_in_the_queue(
     sacct = write_program(tmp_path / "bin" / "sacct", "echo Slurm accounting storage is disabled >&2; exit 1")
     again = job.submit("-r", path=None if accounting else sacct)
     assert again.returncode == 0, again.stderr
-    assert "6 experiments: 0 done, 3 in the queue, 3 to start again" in again.stdout
+    assert "6 experiments: 3 queued, 3 failed; 3 to start again" in again.stdout
     assert queued_names(cluster) == job_names(job.experiments)
     assert "Nothing to do." in job.submit("-r").stdout
 

@@ -42,3 +42,33 @@ def doomed(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("still alive")
+
+
+def huge(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """A model that no machine has the memory for."""
+    return nn.Linear(10**9, 10**6)
+
+
+def broken(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """A model with a mistake in it."""
+    raise IndexError("layer 7 of 5")
+
+
+def deaf(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """A model whose building takes forever and hears no warning."""
+    for number in (signal.SIGUSR2, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    time.sleep(3600)
+    raise AssertionError("an hour has passed")
+
+
+FAILS, IS_KILLED = 13, 26
+
+
+def unlucky(num_classes: int, input_shape: tuple[int, ...]) -> nn.Module:
+    """A linear model that cannot be built with the seed FAILS, and whose process is killed with IS_KILLED."""
+    if torch.initial_seed() == FAILS:
+        raise RuntimeError("made to fail")
+    if torch.initial_seed() == IS_KILLED:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return nn.Linear(*input_shape, num_classes)

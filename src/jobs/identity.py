@@ -1,0 +1,47 @@
+"""What makes an experiment the one it is: a hash over the options that change its numbers.
+
+Options at their default are left out, so that a new option changes no hash; where a run writes, how often it
+logs and the like are left out as well. The code is not part of it: config.yaml names the commit.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from src import config
+
+VERSION = 1  # of the rule below; hashes of different rules are never equal
+
+
+def identity(options: Mapping[str, Any]) -> str:
+    """`1:<sha256>` for the options of a config; those that are not named have their defaults.
+
+    A null seed is one more value: two experiments that draw their seeds are the same experiment.
+    """
+    text = json.dumps(_typed(options, config.CHANGES_NUMBERS))
+    return f"{VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def exactly(options: Mapping[str, Any]) -> str:
+    """A text that is the same for two experiments that differ in no option at all, their folder aside."""
+    return json.dumps(_typed(options, [key for key in config.FIELDS if key != "output_dir"]))
+
+
+def _typed(options: Mapping[str, Any], keys: Iterable[str]) -> list[tuple[str, str]]:
+    """The options among the keys that are not at their default, each with one text for all ways to write its value."""
+    texts = {key: _canonical(key, json.dumps(options[key], sort_keys=True)) for key in keys if key in options}
+    return sorted((key, text) for key, text in texts.items() if text != _default(key))
+
+
+@functools.lru_cache(maxsize=100_000)
+def _canonical(key: str, value: str) -> str:
+    return json.dumps(config.convert(key, json.loads(value)), sort_keys=True)
+
+
+@functools.cache
+def _default(key: str) -> str:
+    return _canonical(key, json.dumps(config.to_dict(config.Config())[key]))
