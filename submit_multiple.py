@@ -3,6 +3,7 @@
 
     python submit_multiple.py jobs/grid.yaml -d                      say what would happen
     python submit_multiple.py jobs/grid.yaml --local 2               run it on this machine, two at a time
+    python submit_multiple.py jobs/grid.yaml -s submit_2080.sh --prepare    download here and once, then submit
     python submit_multiple.py jobs/grid.yaml -r -s submit_2080.sh    submit again what is not done
     python submit_multiple.py runs/25-01-31-grid -r --only oom --mem 32G -s submit_2080.sh
     python submit_multiple.py runs/25-01-31-grid --cancel
@@ -27,17 +28,17 @@ from src import experiment
 from src.config import ConfigError
 from src.jobs import folders, slurm, submission
 from src.jobs.cancel import plan_cancel
-from src.jobs.causes import MEANING, Cause
 from src.jobs.local import run_local
+from src.jobs.options import SBATCH, read_arguments
 from src.jobs.plan import Plan, count, existing_folder, plan_new, plan_retry
+from src.jobs.prepare import prepare
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_JOB = 0, 1, 2
-SBATCH = ("mem", "time", "partition", "sbatch")  # options of sbatch that may be given here
 T = TypeVar("T")
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _arguments(argv)
+    arguments = read_arguments(argv, __doc__)
     try:
         if arguments.cancel:
             return _cancel(arguments)
@@ -65,6 +66,11 @@ def main(argv: list[str] | None = None) -> int:
         if not experiments:
             print("Nothing is left to run.")
             return EXIT_DONE
+        if arguments.prepare and (code := prepare(plan.folder, experiments)):
+            retry = _retry_command(plan.folder, arguments)
+            print(f"Not all is ready, so nothing was started. Go on with: {retry}", file=sys.stderr)
+            print("If the job file has to change, start over with -o.", file=sys.stderr)
+            return code
         if arguments.local:
             return _run_here(plan.folder, experiments, arguments)
         return _submit(plan.folder, experiments, arguments)
@@ -80,87 +86,6 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped before anything was submitted.", file=sys.stderr)
         return 128 + signal.SIGINT
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("job", type=Path, help="job specification; with -r also the folder of a job")
-    parser.add_argument("-s", "--script", type=Path, help="submit script: run on SLURM, a job for each experiment")
-    parser.add_argument(
-        "--array",
-        type=_positive,
-        metavar="N",
-        nargs="?",
-        const=0,
-        help="SLURM: as job arrays, which takes few calls; with N at most N experiments (or packs) run at a time",
-    )
-    parser.add_argument(
-        "--pack",
-        type=_positive,
-        metavar="K",
-        help="SLURM: one job for K experiments, which it runs in processes forked from one that has imported torch",
-    )
-    parser.add_argument(
-        "--parallel", type=_positive, metavar="P", help="P experiments of a pack at a time (default: 1)"
-    )
-    parser.add_argument(
-        "--drip",
-        type=_positive,
-        metavar="SECONDS",
-        nargs="?",
-        const=submission.PACE,
-        help="SLURM: when a limit on queued jobs is reached, stay, look every SECONDS and feed in the rest (default: 60)",
-    )
-    parser.add_argument("--local", type=_positive, metavar="N", help="run on this machine, N experiments at a time")
-    parser.add_argument(
-        "--grace",
-        type=_positive,
-        metavar="SECONDS",
-        default=slurm.GRACE,
-        help="SLURM: how long before the time limit an experiment saves its state and requeues itself (default: 120)",
-    )
-    parser.add_argument("-d", "--dry-run", action="store_true", help="say what would happen, and do nothing")
-    parser.add_argument("-o", "--overwrite", action="store_true", help="delete the job's newest folder and start over")
-    parser.add_argument("-r", "--retry", action="store_true", help="start what is neither done nor queued nor running")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--only",
-        type=Cause,
-        choices=[*Cause],
-        action="append",
-        default=[],
-        metavar="CAUSE",
-        help="with -r: only what ended for this cause; "
-        + "; ".join(f"{cause}: {meaning}" for cause, meaning in MEANING.items()),
-    )
-    parser.add_argument("--reuse", action="store_true", help="copy what another job of output_dir has finished already")
-    parser.add_argument("--cancel", action="store_true", help="end what a job's folder has queued or running")
-    for option in SBATCH[:-1]:
-        parser.add_argument(f"--{option}", help=f"SLURM: this --{option} instead of the submit script's")
-    parser.add_argument("--sbatch", metavar="OPTIONS", help="SLURM: further options: --sbatch='--gres=gpu:2 --nice=10'")
-    arguments = parser.parse_args(argv)
-    if arguments.cancel:
-        return arguments
-    if arguments.script and arguments.local:
-        parser.error("-s and --local exclude each other: on SLURM, or on this machine")
-    if not (arguments.script or arguments.local or arguments.dry_run):
-        parser.error("name a submit script for SLURM (-s submit_2080.sh) or run on this machine (--local 2)")
-    for option in ("array", "pack", "drip", *SBATCH):
-        if getattr(arguments, option) is not None and arguments.local:
-            parser.error(f"--{option} is for SLURM (-s submit_2080.sh); --local {arguments.local} says it all")
-    if arguments.parallel and not arguments.pack:
-        parser.error("--parallel says how many experiments of a pack run at a time: --pack K --parallel P")
-    if (arguments.only and not arguments.retry) or (arguments.reuse and arguments.retry):
-        parser.error("--only chooses among what -r starts again; --reuse is for a job file, without -r")
-    if arguments.overwrite and arguments.retry:
-        parser.error("-o starts over and -r goes on; choose one")
-    return arguments
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
-    return int(text)
 
 
 def _check_launcher(arguments: argparse.Namespace) -> None:
@@ -288,6 +213,7 @@ def _retry_command(job_folder: Path, arguments: argparse.Namespace) -> str:
     words += ["--local", str(arguments.local)] if arguments.local else ["-s", str(arguments.script)]
     if arguments.grace != slurm.GRACE:
         words += ["--grace", str(arguments.grace)]
+    words += ["--prepare"] if arguments.prepare else []
     for option in ("array", "pack", "parallel", "drip"):
         value = getattr(arguments, option)
         if value is not None:

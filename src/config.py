@@ -100,10 +100,10 @@ class Config:
 
     cv_folds: Optional[int] = _data(None, "cross-validation: cut the train split into so many folds, stratified by label where labels are known, with data_split_seed; null: no", at_least=2)
     cv_fold: int = _data(0, "the fold, from 0, that is held out as the split `val`", at_least=0)
-    image_size: Optional[int] = _data(None, "height and width of the images that the model gets; null: those of the model's weights (timm, clip, hf), else the data's own")
+    image_size: Optional[int] = _data(None, "height and width of the images that the model gets; null: as the model wants it (timm, clip, hf), else as the data have it")
     image_mean: Optional[list[float]] = _data(None, "mean of each channel, with values in [0, 1], that is subtracted from images; null: the model's, else ImageNet's")
     image_std: Optional[list[float]] = _data(None, "deviation of each channel that images are divided by; null: the model's, else ImageNet's")
-    image_interpolation: Optional[str] = _data(None, "how images are resized; null: as the model's weights want it, else bicubic", choices=("nearest", "bilinear", "bicubic"))
+    image_interpolation: Optional[str] = _data(None, "how images are resized; null: as the model wants it, else bicubic", choices=("nearest", "bilinear", "bicubic"))
     image_crop_pct: Optional[float] = _data(None, "part of the resized image that the central crop keeps; null: the model's, else 1", above=0, at_most=1)
     image_memory_gb: float = _data(2.0, "images that are decoded to at most so many GB are kept in memory, on the GPU if there is one; it does not change a number", at_least=0)
     text_columns: Optional[str] = _data(None, "column of the text, or two joined by a comma for pairs (hf); null: found by the usual names")
@@ -121,7 +121,7 @@ class Config:
     grayscale_prob: float = _aug(0.0, "probability of a grey image", at_least=0, at_most=1)
     gaussian_blur_prob: float = _aug(0.0, "probability of a blur", at_least=0, at_most=1)
     random_erasing: float = _aug(0.0, "probability that a rectangle of the image is erased", at_least=0, at_most=1)
-    random_erasing_mode: str = _aug("const", "what the rectangle is filled with: zeros, one random colour, or a random colour a pixel", choices=("const", "rand", "pixel"))
+    random_erasing_mode: str = _aug("const", "what the rectangle is filled with: the mean colour, one random colour, or a random colour a pixel", choices=("const", "rand", "pixel"))
     random_erasing_count: int = _aug(1, "most rectangles an image", at_least=1)
     mixup_alpha: float = _aug(0.0, "mixup with weights from Beta(alpha, alpha), within a micro-batch; 0: none", at_least=0)
     cutmix_alpha: float = _aug(0.0, "the same for cutmix", at_least=0)
@@ -505,6 +505,8 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
         yield "device", f"device {config.device!r} is none of cpu, cuda, cuda:1, ..."
     if config.model_kwargs and config.model.partition("/")[0] in ("linear", "tiny"):
         yield "model_kwargs", f"model_kwargs: {config.model!r} takes none"
+    if config.layer_decay is not None and config.model.partition("/")[0] in ("linear", "tiny"):
+        yield "layer_decay", f"layer_decay: {config.model!r} does not say which parameters make a layer; leave it out"
     if config.optim_alg == "sgd" and isinstance(config.momentum, str) and "," in config.momentum:
         yield "momentum", f"momentum {config.momentum!r} gives two betas, and sgd has one momentum"
     if config.model_input_shape is not None and not (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from src import families, grammar
-from src.config import Config
+from src.config import FIELDS, Config
 from src.data import labels
 from src.data.images import image_splits
 from src.data.randomness import seeded
@@ -52,6 +52,8 @@ def load_data(config: Config, inputs: Inputs | None = None) -> Data:
     inputs = inputs or Inputs()
     config = dataclasses.replace(config, data_splits_map=grammar.parse_splits_map(config.data_splits_map))
     source = _read(config, inputs)
+    if source.kind != "image":
+        _check_no_augmentation(config)
     classes = labels.encode(source, config)
     splits = select(source, config)
     for other in _other_data_sets(config):
@@ -81,6 +83,14 @@ def _read(config: Config, inputs: Inputs) -> Source:
             for name, part in source.splits.items()
         }
     return source
+
+
+def _check_no_augmentation(config: Config) -> None:
+    for name, option in FIELDS.items():
+        if name == "augment_repeats" or option.metadata["section"] != "Augmentation of images":
+            continue  # one's own data set may augment by itself, and repeats are for it too
+        if getattr(config, name) != getattr(Config(), name):
+            raise ValueError(f"{name} is for images, and {config.dataset!r} is not; leave it out")
 
 
 def _ready(
@@ -126,9 +136,32 @@ def _from_other(
             f"{other.dataset!r} holds {read.kind}s for {read.task}, and {config.dataset!r} {source.kind}s for {source.task}"
         )
     splits = select(read, other)
+    own = next(iter(source.splits.values()))
+    for name, part in splits.items():
+        if isinstance(part, Examples) != isinstance(own, Examples):
+            raise ValueError(
+                f"split {name!r}: of {other.dataset!r} and {config.dataset!r} one is held in memory and one is read "
+                "item by item; both must be of one kind"
+            )
+        if isinstance(part, Examples):
+            _check_alike(name, part, own, other.dataset)  # type: ignore[arg-type]  # Examples too
     if source.task == "regression":
         return splits
     return {name: labels.mapped(part, name, read, source, classes, other) for name, part in splits.items()}
+
+
+def _check_alike(name: str, part: Examples, train: Examples, dataset: str) -> None:
+    if part.sample_shape != train.sample_shape:
+        raise ValueError(
+            f"split {name!r}, of {dataset!r}, has samples of shape {list(part.sample_shape)}, "
+            f"and train {list(train.sample_shape)}"
+        )
+    if part.sparse != train.sparse:
+        held = {True: "sparse", False: "dense"}
+        raise ValueError(
+            f"split {name!r}, of {dataset!r}, is {held[part.sparse]}, and train {held[train.sparse]}; "
+            "raise max_dense_gb to hold both as dense"
+        )
 
 
 # --- samples --------------------------------------------------------------------------------------------

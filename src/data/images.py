@@ -166,10 +166,20 @@ class Normalize:
 
     def __call__(self, x: Tensor, y: Tensor, number: int, ids: Tensor) -> Batch:
         if x.dtype == torch.uint8:
-            if self.mean.device != x.device:
-                self.mean, self.std = self.mean.to(x.device), self.std.to(x.device)
+            self._to(x.device)
             x = x.float().sub_(self.mean).div_(self.std)
         return x, y
+
+    def black(self, x: Tensor) -> Tensor:
+        """A black pixel (1, channels, 1, 1) for a batch that is uint8, or normalised already."""
+        if x.dtype == torch.uint8:
+            return x.new_zeros(1, x.shape[1], 1, 1)
+        self._to(x.device)
+        return (-self.mean / self.std)[None]
+
+    def _to(self, device: torch.device) -> None:
+        if self.mean.device != device:
+            self.mean, self.std = self.mean.to(device), self.std.to(device)
 
 
 class TrainTransform:
@@ -218,7 +228,10 @@ class TrainTransform:
         padding = self.config.random_crop_padding
         if not padding:
             return x
-        windows = F.pad(x, [padding] * 4).unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)
+        height, width = x.shape[2:]
+        padded = self.normalize.black(x).repeat(len(x), 1, height + 2 * padding, width + 2 * padding)
+        padded[:, :, padding:-padding, padding:-padding] = x
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
         rows, columns = ((at * (2 * padding + 1)).long() for at in (at_y, at_x))
         return windows[torch.arange(len(x), device=x.device), :, rows, columns]
 

@@ -89,6 +89,11 @@ def mapped(part: Split, split: str, other: Source, source: Source, classes: Tens
             )
         wanted = [source.class_names.index(name) for name in names]
     if wanted is None:
+        if len(names) > (source.n_classes or 0):
+            raise ValueError(
+                f"{where}: {config.dataset!r} has {len(names)} classes, and the train split {source.n_classes}; "
+                "data_label_maps says which class each of its labels is"
+            )
         return part
     if len(wanted) != len(names):
         raise ValueError(f"{where} is a list of {len(wanted)}, and {config.dataset!r} has {len(names)} classes")
@@ -99,10 +104,11 @@ def mapped(part: Split, split: str, other: Source, source: Source, classes: Tens
 def _mapped_examples(part: Examples, wanted: Any, classes: Tensor | None, where: str, config: Config) -> Examples:
     assert classes is not None
     if wanted is not None:
-        by_label = {
-            float(key): value
-            for key, value in (wanted if isinstance(wanted, dict) else dict(enumerate(wanted))).items()
-        }
+        entries = wanted if isinstance(wanted, dict) else dict(enumerate(wanted))
+        try:
+            by_label = {float(label): value for label, value in entries.items()}
+        except ValueError:
+            raise ValueError(f"{where} names classes, and the labels of {config.dataset!r} are numbers") from None
         unknown = set(part.y.tolist()) - set(by_label)
         if unknown:
             raise ValueError(f"{where} does not say which class label {min(unknown):g} of {config.dataset!r} is")

@@ -83,17 +83,21 @@ def select(source: Source, config: Config) -> dict[str, Split]:
 def hold_out_fold(splits: dict[str, Split], task: str, config: Config) -> dict[str, Split]:
     """The splits, with fold `cv_fold` of `cv_folds` of the train split in a split `val` of its own.
 
-    Depends on (the labels or the number of the train examples, data_split_seed) only. Raises ValueError if there
-    are fewer examples than folds.
+    The examples are shuffled and dealt out in turn, class by class where labels are known: folds then differ by at
+    most one example, and so does each class in them. Depends on (the labels or the number of the train examples,
+    data_split_seed) only. Raises ValueError if there are fewer examples than folds.
     """
     assert config.cv_folds is not None
     train = splits["train"]
     n = len(train)  # type: ignore[arg-type]  # map-style
     if n < config.cv_folds:
         raise ValueError(f"cv_folds: {n} train examples cannot be cut into {config.cv_folds} folds")
-    order = _shuffled(train, task, config.data_split_seed)
+    order = np.random.Generator(np.random.PCG64(config.data_split_seed)).permutation(n)
+    labels = labels_of(train) if task == "classification" else None
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
     held_out = np.zeros(n, dtype=bool)
-    held_out[order[config.cv_fold * n // config.cv_folds : (config.cv_fold + 1) * n // config.cv_folds]] = True
+    held_out[order[config.cv_fold :: config.cv_folds]] = True
     parts: dict[str, Split] = {
         "train": _take(train, np.flatnonzero(~held_out)),
         "val": _take(train, np.flatnonzero(held_out)),

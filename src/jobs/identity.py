@@ -15,6 +15,12 @@ from typing import Any
 from src import config
 
 VERSION = 1  # of the rule below; hashes of different rules are never equal
+# What decides which data and weights are fetched, and in which form the data are prepared.
+_FETCHED = (
+    *("dataset", "data_dir", "data_splits_map", "data_label_maps", "data_download", "image_size"),
+    *("text_columns", "label_column", "text_max_tokens"),
+    *("model", "model_pretrained", "model_kwargs", "model_input_shape", "model_output_dim"),
+)
 
 
 def identity(options: Mapping[str, Any]) -> str:
@@ -29,6 +35,11 @@ def identity(options: Mapping[str, Any]) -> str:
 def exactly(options: Mapping[str, Any]) -> str:
     """A text that is the same for two experiments that differ in no option at all, their folder aside."""
     return json.dumps(_typed(options, [key for key in config.FIELDS if key != "output_dir"]))
+
+
+def needs(options: Mapping[str, Any]) -> str:
+    """A text that is the same for two experiments that need the same data and weights to be there."""
+    return json.dumps(_typed(options, _FETCHED))
 
 
 def _typed(options: Mapping[str, Any], keys: Iterable[str]) -> list[tuple[str, str]]:

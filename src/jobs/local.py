@@ -1,4 +1,4 @@
-"""Running a job's experiments on this machine: `train.py a/spec.yaml b/spec.yaml ... --parallel N`, as a process."""
+"""Running a job's train.py on this machine: `train.py a/spec.yaml b/spec.yaml ... --parallel N`, as a process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ MAX_COMMAND = 100_000  # bytes; systems take at least 128 kB, and some no more
 
 
 def run_local(job_folder: Path, experiments: list[Path], n: int) -> int:
-    """Runs the experiments, `n` at a time, with the job's own copy of the code; returns train.py's exit code.
+    """Runs the experiments, `n` at a time; returns train.py's exit code."""
+    return run_train(job_folder, experiments, ["--parallel", str(n)])
+
+
+def run_train(job_folder: Path, experiments: list[Path], options: list[str]) -> int:
+    """Runs the job's own copy of train.py on the specs of the experiments; returns its exit code.
 
     train.py draws on the same terminal. Ctrl-C reaches it from the terminal and lets it save what runs;
     a second one ends it at once.
     """
-    arguments = [*(str(folder / experiment.SPEC) for folder in experiments), "--parallel", str(n)]
+    arguments = [*(str(folder / experiment.SPEC) for folder in experiments), *options]
     list_file = job_folder / f".local-{os.getpid()}.txt"
     try:
         if sum(len(os.fsencode(argument)) + 1 for argument in arguments) > MAX_COMMAND:

@@ -26,7 +26,11 @@ Generator = Callable[[Config], Iterator[tuple[Any, Any]]]  # train.experiment_ge
 
 def main(arguments: list[str], generator: Generator) -> int:
     """Run what the arguments name; the exit code is 0 only if all of it is done."""
-    paths, overrides, parallel = _parse(arguments)
+    paths, overrides, parallel, prepare = _parse(arguments)
+    if prepare:
+        from src.training.prepare import prepare_all
+
+        return prepare_all(paths, overrides)
     shared = paths[0].suffix == lists.PACK
     try:
         if shared:
@@ -129,17 +133,18 @@ def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
     return exit_code
 
 
-def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None]:
-    """The config files, the overrides, and N of --parallel N."""
+def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None, bool]:
+    """The config files, the overrides, N of --parallel N, and whether --prepare is there."""
     parser = argparse.ArgumentParser(
         prog="train.py",
-        usage="train.py [-h] [--parallel N] CONFIG.yaml [CONFIG.yaml ...] [option=value ...]",
+        usage="train.py [-h] [--parallel N | --prepare] CONFIG.yaml [CONFIG.yaml ...] [option=value ...]",
         description="Run one experiment, or several in processes of their own. @FILE reads arguments from a file.",
         epilog="The options, their defaults and their meaning: docs/options.md",
         fromfile_prefix_chars="@",
     )
     parser.add_argument("words", nargs="+", metavar="CONFIG.yaml, option=value", help="config files and overrides")
     parser.add_argument("--parallel", type=int, metavar="N", help="run N at a time, each in a process of its own")
+    parser.add_argument("--prepare", action="store_true", help="fetch and check data and weights, and run nothing")
     options = parser.parse_args(arguments)
     # Names of folders hold '=' too: what ends like a config file is one, unless there is none and it reads like an override.
     endings = (".yaml", ".yml", lists.ARRAY, lists.PACK)
@@ -152,8 +157,10 @@ def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None]:
         )
         hint = f"; did you mean {spec}?" if spec else ""
         parser.error(f"no config file (.yaml) among: {' '.join(options.words)}{hint}")
+    if options.prepare and (options.parallel is not None or any(p.suffix in (lists.ARRAY, lists.PACK) for p in paths)):
+        parser.error("--prepare takes config files, and neither --parallel nor a list")
     if len(paths) > 1 and any(path.suffix in (lists.ARRAY, lists.PACK) for path in paths):
         parser.error(f"a list ({lists.ARRAY}, {lists.PACK}) is given alone")
     if options.parallel is not None and options.parallel < 1:
         parser.error("--parallel must be at least 1")
-    return paths, overrides, options.parallel
+    return paths, overrides, options.parallel, options.prepare

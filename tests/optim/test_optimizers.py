@@ -18,7 +18,9 @@ from train import experiment_generator
 
 
 def build(name: str, model: nn.Module | None = None, **options: Any) -> torch.optim.Optimizer:
-    return build_optimizer(configs.build({"optim_alg": name, **options}), model or small_model())
+    return build_optimizer(
+        configs.build({"optim_alg": name, "model": "python/own:net", **options}), model or small_model()
+    )
 
 
 def small_model() -> nn.Module:

@@ -1,0 +1,48 @@
+"""`train.py --prepare`: what a run needs is fetched and looked at, and nothing is run."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from src import config as config_module
+from src import experiment
+from src.config import Config, ConfigError
+
+
+def prepare_all(paths: list[Path], overrides: list[str]) -> int:
+    """Prepare the experiments of config files, a line each; the exit code is 0 only if all are ready."""
+    exit_code = experiment.EXIT_DONE
+    for number, path in enumerate(paths, 1):
+        try:
+            told = prepare_inputs(config_module.load(path, overrides))
+            print(f"{path}: {told} ({number} of {len(paths)})", flush=True)
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            exit_code = exit_code or experiment.EXIT_BAD_CONFIG
+        except KeyboardInterrupt:
+            print(f"{path}: interrupted", file=sys.stderr)
+            return 130
+        except Exception as error:  # any: a package that fetches may raise anything, and the others are still looked at
+            print(f"{path}: not ready: {error or type(error).__name__}", file=sys.stderr)
+            exit_code = experiment.EXIT_FAILED
+    return exit_code
+
+
+def prepare_inputs(config: Config) -> str:
+    """Load the data and build the model as a run would, on the CPU, which fetches what is not there yet.
+
+    Returns a sentence about them. Writes no run folder. Raises ValueError where a run could not begin.
+    """
+    from src.data import load_data
+    from src.models import build_model, model_inputs
+    from src.training.process import Process
+
+    config = dataclasses.replace(config, image_memory_gb=0)  # images are not decoded to be kept
+    with Process(config.num_threads):
+        data = load_data(config, model_inputs(config))
+        output_dim = config.model_output_dim or data.n_classes or 1
+        build_model(config, data.input_shape, output_dim, data.class_names, data.sparse)
+    sizes = ", ".join(f"{name} {len(split)}" for name, split in data.splits.items())
+    return f"{config.dataset} ready: {sizes}; model {config.model} ready"
