@@ -52,11 +52,10 @@ def main(argv: list[str] | None = None) -> int:
         if not plan.names and not plan.reuse:
             print("Nothing to do.")
             return EXIT_DONE
-        if arguments.dry_run and not plan.names:
-            print("Dry run: nothing was written, deleted or submitted.")
-            return EXIT_DONE
         if arguments.dry_run:
-            print(f"Dry run: nothing was written, deleted or submitted.\n{_example_command(plan, arguments)}")
+            print("Dry run: nothing was written, deleted or submitted.")
+            if plan.names:
+                print(_example_command(plan, arguments))
             return EXIT_DONE
         action = "Run" if arguments.local else "Submit"
         if not _agreed(f"Delete and {action.lower()}" if plan.delete else action, arguments):
