@@ -39,7 +39,8 @@ def prepare_inputs(config: Config) -> str:
     from src.models import build_model, model_inputs
     from src.training.process import Process
 
-    config = dataclasses.replace(config, image_memory_gb=0)  # images are not decoded to be kept
+    # images are not decoded to be kept, and nothing is drawn, so any seed will do
+    config = dataclasses.replace(config, image_memory_gb=0, seed_training=config.seed_training or 0)
     with Process(config.num_threads):
         data = load_data(config, model_inputs(config))
         output_dim = config.model_output_dim or data.n_classes or 1

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from data.made_timm import make_class_folders
 from helpers import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,3 +118,16 @@ def test_prepare_takes_configs_alone(words: list[str], capsys: pytest.CaptureFix
 def test_only_data_and_model_decide_what_is_prepared(same: dict[str, int], other: dict[str, object]) -> None:
     assert needs(same) == needs({}) == needs({"model": "linear/no_bias"})  # the default, written or not
     assert needs(same | other) != needs({})
+
+
+def test_images_are_prepared_without_a_seed_and_no_run_is_begun(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_class_folders(tmp_path / "images", n_each=2)
+    config = tmp_path / "cfg.yaml"
+    options = f"dataset: timm/folder/{tmp_path / 'images'}\ndata_splits_map: {{train: train, test: val}}\n"
+    config.write_text(f"{options}model: tiny/lenet\nhflip: 0.5\nmixup_alpha: 0.2\n")
+    before = set(tmp_path.iterdir())
+    assert train.main(["--prepare", str(config)]) == 0
+    assert "ready: train 6, test 6; model tiny/lenet ready" in capfd.readouterr().out
+    assert set(tmp_path.iterdir()) == before
