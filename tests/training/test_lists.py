@@ -167,8 +167,8 @@ def test_a_pack_that_is_stopped_or_killed_goes_on_with_what_is_left(job: SlurmJo
             lambda: all(read_state(folder)["step"] > step + 2 for folder, step in zip(first_two, saved, strict=True))
         )
         process.kill()
-    (job.folder / "hurry").touch()
     wait_until(lambda: job.statuses()[:2] == [Status.FAILED] * 2)  # without their worker they save their state, and end
+    (job.folder / "hurry").touch()
     assert [read_state(folder)["cause"] for folder in first_two] == ["stopped by SIGTERM"] * 2
 
     with job.start(pack, 1) as process:  # another pack takes over what the dead one held
