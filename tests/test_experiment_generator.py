@@ -200,13 +200,14 @@ def test_a_second_signal_ends_it_at_once_and_saves_no_half_step(small: Make) -> 
 
 
 def test_a_folder_that_another_process_runs_in_is_refused(small: Make) -> None:
-    from src.experiment import write_state
+    from src.experiment import process_start, write_state
 
     config = small()
     for _ in experiment_generator(config):
         break
     parent = os.getppid()  # alive, and not us
-    write_state(folder(config), read_state(folder(config)) | {"status": "running", "pid": parent})
+    running = {"status": "running", "pid": parent, "process_start": process_start(parent)}
+    write_state(folder(config), read_state(folder(config)) | running)
     with pytest.raises(ValueError, match=f"being run already, by process {parent}"):
         run(config)
 
