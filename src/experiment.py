@@ -162,6 +162,11 @@ def status(folder: Path, said: dict[str, Any] | None = None) -> Status:
     return Status(word) if word in set(Status) - {Status.DONE} else Status.PENDING
 
 
+def was_stopped(said: dict[str, Any]) -> bool:
+    """Whether state.json tells of an end by a signal that let the run save its state: it may be started again."""
+    return str(said.get("cause")).startswith("stopped by ")
+
+
 def slurm_job_id() -> str | None:
     """The SLURM job that this process runs in, `123`, or `123_4` for a task of an array; None outside of SLURM."""
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):  # SLURM_JOB_ID may be that of the whole array
@@ -175,15 +180,22 @@ def runs_here(folder: Path) -> bool:
     if status(folder) != Status.RUNNING or state.get("host") != socket.gethostname():
         return False
     try:
-        if int(state["pid"]) == os.getpid():
-            return False
-        os.kill(int(state["pid"]), 0)  # signal 0 only asks
+        pid = int(state["pid"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return pid != os.getpid() and lives(pid, state.get("process_start"))
+
+
+def lives(pid: int, started: int | None) -> bool:
+    """Whether the process of this machine with that number lives, and is the one that had started then (None: any)."""
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
     except PermissionError:
         pass  # alive, and somebody else's
-    except (KeyError, TypeError, ValueError, OSError, OverflowError):
+    except (OSError, OverflowError):
         return False
-    then, now = state.get("process_start"), process_start(int(state["pid"]))
-    return then is None or now is None or then == now  # another one: the number was given to a new process
+    now = process_start(pid)
+    return started is None or now is None or started == now  # another one: the number was given to a new process
 
 
 def process_start(pid: int) -> int | None:

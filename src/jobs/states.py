@@ -165,7 +165,7 @@ class _Reader:
         if job is not None and not job.ended:
             return _in_queue(folder, status, said, job)
         other = self.jobs.get(job_id.partition("_")[0])  # task of the same array
-        ended_itself = status in (Status.FAILED, Status.DIVERGED) and not _was_stopped(said)
+        ended_itself = status in (Status.FAILED, Status.DIVERGED) and not experiment.was_stopped(said)
         if other is not None and not other.ended and _is_pack(folder, other) and not ended_itself:
             return _in_queue(folder, status, said, other)  # which goes on with it
         return self._out_of_queue(folder, status, said, job)
@@ -207,7 +207,7 @@ def _in_queue(folder: Path, status: Status, said: dict[str, Any], job: QueuedJob
     """SLURM has its job, waiting or running; of a pack, the others may be what it runs."""
     in_pack = not job.comment or _is_pack(folder, job)  # no comment: an allocation in which somebody works by --local
     failed = status in (Status.FAILED, Status.DIVERGED)
-    stopped = failed and _was_stopped(said)
+    stopped = failed and experiment.was_stopped(said)
     known: dict[str, Any] = {"folder": folder, "said": said, "job": job}
     if failed and not stopped and (in_pack or not job.waits):
         return _failed(folder, status, said, "")
@@ -225,11 +225,6 @@ def _in_queue(folder: Path, status: Status, said: dict[str, Any], job: QueuedJob
     if job.state != "RUNNING":
         note = job.state.lower()
     return Fate(state=State.RUNNING, note=note, **known)
-
-
-def _was_stopped(said: dict[str, Any]) -> bool:
-    """Whether it ended by a signal that let it save its state: SLURM may start it again."""
-    return str(said.get("cause")).startswith("stopped by ")
 
 
 def _is_pack(folder: Path, job: QueuedJob) -> bool:

@@ -117,14 +117,8 @@ def _is_dead(folder: Path, number: int, holder: dict[str, object]) -> bool:
 
 def _lives(holder: dict[str, object]) -> bool:
     """Whether the holder, on this machine, is still the process that it was."""
-    try:
-        pid = int(str(holder.get("pid")))
-        os.kill(pid, 0)  # signal 0 only asks
-    except PermissionError:
-        pass  # alive, and somebody else's
-    except (ValueError, OSError, OverflowError):
-        return False
-    return experiment.process_start(pid) == holder.get("process_start")
+    pid, started = holder.get("pid"), holder.get("process_start")
+    return isinstance(pid, int) and experiment.lives(pid, started if isinstance(started, int) else None)
 
 
 def _file_clock(folder: Path) -> float:

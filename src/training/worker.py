@@ -217,7 +217,7 @@ def _has_ended(folder: Path) -> bool:
     """Whether there is nothing to do for the experiment: it is done, or has failed by itself."""
     status = experiment.status(folder)
     if status == Status.FAILED:
-        return not str(experiment.read_state(folder).get("cause")).startswith("stopped by ")
+        return not experiment.was_stopped(experiment.read_state(folder))
     return status in (Status.DONE, Status.DIVERGED)
 
 
