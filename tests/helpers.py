@@ -9,6 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from src.config import Config
+from train import experiment_generator
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Columns that a clock decides: the only ones in which two runs of one seeded config may differ.
@@ -26,3 +29,13 @@ def run_command(*arguments: str | Path, timeout: float = 120, **options: Any) ->
     return subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=timeout, **options
     )
+
+
+def run_in_parts(config: Config) -> int:
+    """Runs an experiment to its end, broken off after each epoch and resumed; the number of attempts it took."""
+    n_attempts = 0
+    while not (Path(str(config.output_dir)) / "done").exists():
+        for _ in experiment_generator(config):
+            break
+        n_attempts += 1
+    return n_attempts
