@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 
-from src import experiment
+from src import files
 from src.jobs.overview import WIDTH, overview
 from src.jobs.states import ACTIVE, Fates, read_fates
 from src.results import (
@@ -146,7 +146,7 @@ def draw(job: Path, big_df: pd.DataFrame) -> str:
     shown = list(dict.fromkeys([*(name for name in columns if name == "train/loss"), columns[0]]))
     path = job / CURVES
     try:
-        with experiment.replacing(path, durable=False) as temporary:
+        with files.replacing(path, durable=False) as temporary:
             learning_curves(big_df, shown, hue, facet_by).savefig(temporary, format="png", dpi=150)
     except OSError as error:
         return f"The learning curves cannot be written to {path}: {error.strerror}"

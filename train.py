@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from src import config as config_module
-from src import experiment, yaml_io
+from src import experiment, files, yaml_io
 from src.config import Config
-from src.training import command
+from src.running import command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,9 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     from src.optim.averaging import build_average
     from src.optim.optimizers import build_optimizer
     from src.optim.schedules import learning_rate
-    from src.training import checkpoint, requeue, setup
+    from src.running import requeue
+    from src.signals import StoppedBySignal, StopSignals
+    from src.training import checkpoint, setup
     from src.training.best import BestEpoch
     from src.training.divergence import check_finite, check_loss, is_finite
     from src.training.evaluation import batch_watcher, evaluate, recompute_batch_norm
@@ -55,7 +57,6 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     from src.training.losses import build_loss
     from src.training.meter import Meter
     from src.training.process import Process, seed_all
-    from src.training.signals import StoppedBySignal, StopSignals
     from src.training.state import TrainState
     from src.training.step import train_step
 
@@ -106,7 +107,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
             checkpoint.load(folder / experiment.CHECKPOINT, config, parts, device)
         elif config_module.differences(experiment.earlier_config(folder), config):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
-        experiment.write_text(folder / experiment.CONFIG, yaml_io.dump(config_module.to_dict(config)))
+        files.write_text(folder / experiment.CONFIG, yaml_io.dump(config_module.to_dict(config)))
 
         def save() -> None:
             checkpoint.save(folder / experiment.CHECKPOINT, config, parts)

@@ -1,4 +1,4 @@
-"""An experiment's folder: the names of its files, its state.json, and writing that is never seen half done.
+"""An experiment's folder: the names of its files, and its state.json.
 
 This is the one room that train.py and submit_multiple.py share; it knows neither grids nor torch.
 """
@@ -9,14 +9,12 @@ import enum
 import json
 import os
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from src import yaml_io
+from src import processes, yaml_io
+from src.files import write_text
 
 SPEC = "spec.yaml"  # what was asked for: the input of train.py
 CONFIG = "config.yaml"  # what was run
@@ -25,7 +23,6 @@ LOG = "training.log"
 STATE = "state.json"
 CHECKPOINT = "checkpoint.pt"
 BEST_CHECKPOINT = "best_checkpoint.pt"
-GIT_COMMIT = "GIT_COMMIT"  # in a snapshot of the code: the commit that it was taken from
 DONE = "done"  # empty; there if and only if the experiment has finished
 
 # Exit codes of train.py; a stop by a signal is 128 + its number (130 for Ctrl-C), as shells have it.
@@ -63,69 +60,6 @@ def new_run_folder(name: str) -> Path:
         except FileExistsError:
             continue
     raise ValueError(f"runs/ has 10,000 folders named {stem}; tidy it up or set output_dir")
-
-
-def code_version() -> str | None:
-    """The git commit of the code that runs, with '-dirty' if files differ from it; None outside of git.
-
-    A job's snapshot has left git; what it was taken from stands in its GIT_COMMIT.
-    """
-    root = Path(__file__).resolve().parent.parent
-    if (root / GIT_COMMIT).exists():
-        return (root / GIT_COMMIT).read_text(encoding="utf-8").strip() or None
-    if not (root / ".git").exists():
-        return None
-    try:
-        commit, changes = (
-            subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True).stdout
-            for arguments in (["rev-parse", "HEAD"], ["status", "--porcelain"])
-        )
-    except (OSError, subprocess.CalledProcessError):  # no git program, or a repository without a commit
-        return None
-    return commit.strip() + ("-dirty" if changes.strip() else "")
-
-
-@contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; renames it over `path` when the block ends well.
-
-    `durable` waits until the bytes are on the disk first, so that a power cut cannot leave an empty file.
-    A block that raises leaves `path` as it was.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        if durable:
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-        temporary.replace(path)
-        if durable:
-            _flush_folder(path.parent)
-    except OSError as error:  # "no space left" does not say for which file
-        raise type(error)(error.errno, error.strerror, str(path)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Wait until a renaming in the folder is on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def remove_litter(folder: Path) -> None:
-    """Delete what processes that were killed while writing have left in the folder."""
-    for temporary in folder.glob(".*.tmp"):
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path, durable=durable) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def earlier_config(folder: Path) -> dict[str, Any]:
@@ -183,25 +117,4 @@ def runs_here(folder: Path) -> bool:
         pid = int(state["pid"])
     except (KeyError, TypeError, ValueError):
         return False
-    return pid != os.getpid() and lives(pid, state.get("process_start"))
-
-
-def lives(pid: int, started: int | None) -> bool:
-    """Whether the process of this machine with that number lives, and is the one that had started then (None: any)."""
-    try:
-        os.kill(pid, 0)  # signal 0 only asks
-    except PermissionError:
-        pass  # alive, and somebody else's
-    except (OSError, OverflowError):
-        return False
-    now = process_start(pid)
-    return started is None or now is None or started == now  # another one: the number was given to a new process
-
-
-def process_start(pid: int) -> int | None:
-    """When a process of this machine started, in clock ticks since the machine did; None where that is not told."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(stat.rpartition(")")[2].split()[19])  # behind the program's name, which may hold anything
-    except (OSError, ValueError, IndexError):
-        return None
+    return pid != os.getpid() and processes.lives(pid, state.get("process_start"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from src import config, experiment, yaml_io
+from src import config, experiment, files, yaml_io
 
 GRID = {"model": ["linear", "tiny/lenet"], "base_lr": [0.001, 0.01, 0.1], "batch_size": [32, 128]}  # 12 experiments
 
@@ -25,13 +25,11 @@ def make_experiment(
 ) -> Path:
     """Writes one experiment's folder. `loss` is the final one of the train split; accuracy falls as it grows."""
     folder.mkdir(parents=True)
-    experiment.write_text(folder / experiment.SPEC, yaml_io.dump(options), durable=False)
+    files.write_text(folder / experiment.SPEC, yaml_io.dump(options), durable=False)
     experiment.write_state(folder, {"status": status, "cause": cause}, durable=False)
     if status != "pending":
         ran = config.to_dict(config.build(options)) | {"host_name": "node1", "data_n_classes": 10}
-        experiment.write_text(
-            folder / experiment.CONFIG, yaml_io.dump(ran | {"output_dir": str(folder)}), durable=False
-        )
+        files.write_text(folder / experiment.CONFIG, yaml_io.dump(ran | {"output_dir": str(folder)}), durable=False)
         stats(epochs, loss, options.get("base_lr", 1.0)).to_csv(folder / experiment.STATS, index=False)
     if status == "done":
         (folder / experiment.DONE).touch()

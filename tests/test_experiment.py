@@ -10,18 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from src import experiment
+from src import experiment, files, processes
+from src.code_version import code_version
 from src.experiment import Status
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "stats.csv"
-    experiment.write_text(path, "old")
-    with pytest.raises(RuntimeError), experiment.replacing(path) as temporary:
+    files.write_text(path, "old")
+    with pytest.raises(RuntimeError), files.replacing(path) as temporary:
         temporary.write_text("half of the n")
         raise RuntimeError
     assert path.read_text() == "old"
-    experiment.write_text(path, "new")
+    files.write_text(path, "new")
     assert path.read_text() == "new" and [p.name for p in tmp_path.iterdir()] == ["stats.csv"]
 
 
@@ -53,12 +54,10 @@ def test_a_new_run_never_takes_a_folder_that_is_there(tmp_path: Path, monkeypatc
     assert len(set(folders)) == 3 and all(folder.is_dir() for folder in folders)
 
 
-def test_a_snapshot_knows_the_commit_it_was_taken_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "src").mkdir()
-    monkeypatch.setattr(experiment, "__file__", str(tmp_path / "src" / "experiment.py"))
-    assert experiment.code_version() is None
+def test_a_snapshot_knows_the_commit_it_was_taken_from(tmp_path: Path) -> None:
+    assert code_version(tmp_path) is None
     (tmp_path / "GIT_COMMIT").write_text("abc123-dirty\n")
-    assert experiment.code_version() == "abc123-dirty"
+    assert code_version(tmp_path) == "abc123-dirty"
 
 
 def test_an_experiment_runs_here_if_its_process_is_alive_on_this_machine(tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_an_experiment_runs_here_if_its_process_is_alive_on_this_machine(tmp_pat
 
 def test_a_new_process_with_an_old_ones_number_does_not_count_as_the_experiment(tmp_path: Path) -> None:
     running = {"status": Status.RUNNING, "host": socket.gethostname(), "pid": os.getppid()}
-    start = experiment.process_start(os.getppid())
+    start = processes.process_start(os.getppid())
     assert start is not None
     experiment.write_state(tmp_path, running | {"process_start": start})
     assert experiment.runs_here(tmp_path)

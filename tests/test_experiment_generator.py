@@ -200,7 +200,8 @@ def test_a_second_signal_ends_it_at_once_and_saves_no_half_step(small: Make) -> 
 
 
 def test_a_folder_that_another_process_runs_in_is_refused(small: Make) -> None:
-    from src.experiment import process_start, write_state
+    from src.experiment import write_state
+    from src.processes import process_start
 
     config = small()
     for _ in experiment_generator(config):

@@ -7,7 +7,7 @@ import ast
 import pytest
 from helpers import ROOT
 
-TRAINING = ("src.training", "src.data", "src.models", "src.optim", "src.logs")
+TRAINING = ("src.running", "src.training", "src.data", "src.models", "src.optim", "src.logs")
 PLANNING = ("src.jobs", "src.results", "src.plots")
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from src import experiment, yaml_io
+from src import experiment, files, yaml_io
 from src.experiment import Status
 from src.jobs import snapshot
 from src.jobs.specification import Job
@@ -146,8 +146,8 @@ def add_experiments(
     """
     if (earlier := (folder / JOB).read_text(encoding="utf-8")) != text:
         n_earlier = len(list(folder.glob("job-*.yaml")))
-        experiment.write_text(folder / f"job-{n_earlier + 1}.yaml", earlier)
-        experiment.write_text(folder / JOB, text)
+        files.write_text(folder / f"job-{n_earlier + 1}.yaml", earlier)
+        files.write_text(folder / JOB, text)
     building = folder / f".{os.getpid()}.tmp"
     try:
         building.mkdir()
@@ -167,14 +167,14 @@ def copy_finished(source: Path, target: Path) -> None:
     for path in sorted(source.iterdir()):
         if path.name in (experiment.SPEC, experiment.STATE, experiment.DONE) or path.name.startswith("."):
             continue
-        if path.suffix == ".pt":  # never written to in place: see experiment.replacing
+        if path.suffix == ".pt":  # never written to in place: see files.replacing
             (target / path.name).unlink(missing_ok=True)
             _link(path, target / path.name)
         elif path.is_file():
             shutil.copy2(path, target / path.name)
     state = experiment.read_state(source) | {"status": Status.DONE, "reused_from": str(source)}
     experiment.write_state(target, {**state, "job_id": None, "comment": None, "pid": None})
-    experiment.write_text(target / experiment.DONE, "")
+    files.write_text(target / experiment.DONE, "")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from src import experiment
+from src import experiment, files
 from src.experiment import Status
 from src.jobs import queue
 from src.jobs.queue import SlurmError, run, said
@@ -81,7 +81,7 @@ def submit_array(folders: list[Path], job_name: str, launch: Launch, after: str 
     command = array_command(folders, job_name, launch, comment, after)
     tasks = Path(command[-1] if launch.pack is None else command[-3])
     tasks.parent.mkdir(exist_ok=True)
-    experiment.write_text(tasks, "".join(f"{folder / experiment.SPEC}\n" for folder in folders))
+    files.write_text(tasks, "".join(f"{folder / experiment.SPEC}\n" for folder in folders))
     in_packs = launch.pack is not None
     _note_comment(folders, [comment if in_packs else f"{comment}_{i}" for i in range(len(folders))])
     job_id = _submit(command, comment)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from src import experiment
+from src.code_version import GIT_COMMIT, code_version
 
 ROOT = Path(__file__).resolve().parent.parent.parent  # of this project
 SUFFIXES = {".py", ".sh", ".yaml", ".toml", ".txt"}
@@ -37,7 +37,7 @@ def copy_code(target: Path, leave_out: Path, root: Path = ROOT) -> None:
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target / name)
-    (target / experiment.GIT_COMMIT).write_text((experiment.code_version() or "") + "\n", encoding="utf-8")
+    (target / GIT_COMMIT).write_text((code_version() or "") + "\n", encoding="utf-8")
 
 
 def n_changed(target: Path, root: Path = ROOT) -> int:
@@ -58,7 +58,7 @@ def describe_environment(root: Path = ROOT) -> str:
             f"folder: {Path.cwd()}",
             f"python: {platform.python_version()} ({sys.executable})",
             f"platform: {platform.platform()}",
-            f"git commit: {experiment.code_version() or 'none'}",
+            f"git commit: {code_version() or 'none'}",
             "",
             "# packages",
             *sorted(packages, key=str.lower),

@@ -15,7 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from src import experiment
+from src import experiment, files, processes
 from src.config import Config
 from src.experiment import Status
 from src.logs.resources import process_peak_mb
@@ -60,7 +60,7 @@ class RunRecord:
             "job_id": experiment.slurm_job_id(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "process_start": experiment.process_start(os.getpid()),
+            "process_start": processes.process_start(os.getpid()),
             "started": experiment.now(),
             "heartbeat": experiment.now(),
             "cause": None,
@@ -140,7 +140,7 @@ class RunRecord:
         self._state |= {"status": status, "cause": cause, "peak_memory_mb": process_peak_mb()}
         self._write_state(durable=True)
         if status == Status.DONE:
-            experiment.write_text(self.folder / experiment.DONE, "")
+            files.write_text(self.folder / experiment.DONE, "")
 
     def _outcome(self, error: BaseException | None) -> tuple[Status, str | None]:
         if error is None or (self.finished and isinstance(error, GeneratorExit)):

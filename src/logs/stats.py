@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from src.experiment import write_text
+from src.files import write_text
 
 _TRAIN = ["seen_examples", "learning_rate", "grad_norm", "samples_per_second", "time", "data_time", "peak_memory_mb"]
 

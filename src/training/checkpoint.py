@@ -13,7 +13,7 @@ from torch import nn
 
 from src import config as config_module
 from src.config import Config
-from src.experiment import replacing
+from src.files import replacing
 from src.training.process import get_random_states, set_random_states
 
 FORMAT = 1  # raised when an older checkpoint could no longer be read

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from src import config as config_module
-from src import experiment, yaml_io
+from src import experiment, files, yaml_io
+from src.code_version import code_version
 from src.config import Config
 
 # The packages whose version can change a digit of the results.
@@ -40,10 +41,10 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     spec["output_dir"] = str(folder.absolute())  # the spec may be run from elsewhere
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        experiment.remove_litter(folder)
+        files.remove_litter(folder)
         (folder / experiment.LOG).touch()
         if config.resume == "never" or not (folder / experiment.SPEC).exists():
-            experiment.write_text(folder / experiment.SPEC, yaml_io.dump(spec))
+            files.write_text(folder / experiment.SPEC, yaml_io.dump(spec))
     except OSError as error:
         raise ValueError(f"output_dir {folder} cannot be written: {error.strerror}") from None
     if config.resume == "never":
@@ -53,7 +54,7 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     device = choose_device(config.device)
     config.device = str(device)
     config.host_name = socket.gethostname()
-    config.git_commit = experiment.code_version()
+    config.git_commit = code_version()
     config.package_versions = {"python": platform.python_version(), **_versions()}
     return config, folder, device
 

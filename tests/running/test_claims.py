@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from src import experiment
-from src.training import claims
+from src import experiment, processes
+from src.running import claims
 
 N_WORKERS = 8
 
@@ -105,7 +105,7 @@ def test_a_recycled_process_id_is_not_taken_for_the_holder(tmp_path: Path) -> No
 def test_the_claim_of_a_dead_worker_waits_for_what_it_has_started(tmp_path: Path) -> None:
     held_by(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as orphan:
-        started = experiment.process_start(orphan.pid)
+        started = processes.process_start(orphan.pid)
         running = {
             "status": "running",
             "host": claims.socket.gethostname(),

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from src import experiment
+from src import experiment, processes
 
 BEAT = 30.0  # seconds between two touches of a claim
 DEAD_AFTER = 600.0  # seconds without one, after which a holder on another machine counts as dead
@@ -82,7 +82,7 @@ def _ourselves() -> dict[str, object]:
     return {
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "process_start": experiment.process_start(os.getpid()),
+        "process_start": processes.process_start(os.getpid()),
         "job_id": experiment.slurm_job_id(),
         "restart": int(os.environ.get("SLURM_RESTART_COUNT") or 0),
         "since": time.time_ns(),
@@ -118,7 +118,7 @@ def _is_dead(folder: Path, number: int, holder: dict[str, object]) -> bool:
 def _lives(holder: dict[str, object]) -> bool:
     """Whether the holder, on this machine, is still the process that it was."""
     pid, started = holder.get("pid"), holder.get("process_start")
-    return isinstance(pid, int) and experiment.lives(pid, started if isinstance(started, int) else None)
+    return isinstance(pid, int) and processes.lives(pid, started if isinstance(started, int) else None)
 
 
 def _file_clock(folder: Path) -> float:

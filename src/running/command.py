@@ -18,8 +18,8 @@ from src import config as config_module
 from src import experiment
 from src.config import Config, ConfigError
 from src.experiment import Status
-from src.training import lists, requeue
-from src.training.signals import StopSignals
+from src.running import lists, requeue
+from src.signals import StopSignals
 
 Generator = Callable[[Config], Iterator[tuple[Any, Any]]]  # train.experiment_generator
 
@@ -28,7 +28,7 @@ def main(arguments: list[str], generator: Generator) -> int:
     """Run what the arguments name; the exit code is 0 only if all of it is done."""
     paths, overrides, parallel, prepare = _parse(arguments)
     if prepare:
-        from src.training.prepare import prepare_all
+        from src.running.prepare import prepare_all
 
         return prepare_all(paths, overrides)
     shared = paths[0].suffix == lists.PACK
@@ -46,7 +46,7 @@ def main(arguments: list[str], generator: Generator) -> int:
     if len(paths) == 1 and parallel is None:
         exit_code = run_one(paths[0], overrides, generator)
     else:
-        from src.training.worker import run_many
+        from src.running.worker import run_many
 
         run = functools.partial(run_one, overrides=overrides, generator=generator)
         exit_code = run_many(paths, run, parallel or 1, shared)

@@ -4,7 +4,7 @@ A fresh process pays seconds of imports for each experiment; a forked one starts
 process must therefore import everything heavy and compute nothing: a thread pool or a CUDA context that
 exists before a fork does not survive it.
 
-Workers may share experiments: each claims one before it runs it (src/training/claims.py).
+Workers may share experiments: each claims one before it runs it (src/running/claims.py).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tqdm import tqdm
 
 from src import experiment
 from src.experiment import Status
-from src.training import claims, requeue
-from src.training.claims import Claim
-from src.training.signals import STOP_SIGNALS
+from src.running import claims, requeue
+from src.running.claims import Claim
+from src.signals import STOP_SIGNALS
 
 SAMPLED = 100  # configs that are looked into for what to import
 LOCAL_OUTPUT = "local.out"  # what an experiment prints, beside its training.log
