@@ -105,7 +105,7 @@ def table(big_df: pd.DataFrame) -> list[str]:
     judged_by = metrics(big_df)
     if judged_by:
         best_first = final(big_df, judged_by[0]).sort_values(
-            ascending=not larger_is_better(judged_by[0]), kind="stable"
+            ascending=not larger_is_better(big_df, judged_by[0]), kind="stable"
         )
         big_df = big_df.loc[best_first.index]
     columns: dict[str, pd.Series] = {"#": pd.Series([Path(path).name.partition("_")[0] for path in big_df.index])}

@@ -13,180 +13,164 @@ it to do their own work between epochs:
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
-from src import config as config_module
-from src import experiment, files, yaml_io
-from src.config import Config
 from src.running import command
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from torch import nn
+if __name__ == "__main__":
+    # A config that cannot run ends here, before the imports below, which take seconds.
+    request = command.read(sys.argv[1:])
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from torch import nn
+
+from src import config as configs
+from src import experiment, files, yaml_io
+from src.config import Config
+from src.data import load_data
+from src.data.batches import eval_batches, train_batches
+from src.logs import build_listeners, stats
+from src.logs.listeners import Start
+from src.logs.resources import device_peak_mb
+from src.models import build_model, model_inputs, output_dim
+from src.optim.averaging import build_average
+from src.optim.optimizers import build_optimizer
+from src.optim.schedules import learning_rate
+from src.signals import StoppedBySignal
+from src.training.best import BestEpoch
+from src.training.divergence import check_divergence
+from src.training.evaluation import Evaluator, batch_watcher
+from src.training.forward import build_forward
+from src.training.length import run_length
+from src.training.losses import build_loss
+from src.training.metrics import build_metrics
+from src.training.process import Process, seed_all
+from src.training.saving import Saver
+from src.training.setup import find, set_up
+from src.training.state import TrainState
+from src.training.step import set_lr, train_step
 
 
 def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Module]]:
     """Trains; yields (stats, model) after each epoch, with stats.csv of that epoch already on disk.
 
-    stats has a row an epoch; model is the live model (its last iterate, not the average). Goes on from
-    the checkpoint in output_dir unless config.resume is `never`; yields nothing if the experiment is done.
-    Closing the generator, or a stop signal (at the next step's edge), saves the state for resuming.
+    stats has a row an epoch; model is the live model (its last iterate, not the average). Resumes from the
+    checkpoint in output_dir unless config.resume is `never`; yields nothing if the experiment is done.
+    Closing the generator, or a stop signal (between two steps), saves the state for resuming.
     Raises Diverged; StoppedBySignal, which is a KeyboardInterrupt; ValueError with a sentence for the user.
     """
-    # Imported here and not above, so that a typo in a config is told before the two seconds these take.
-
-    from src.data import load_data
-    from src.data.batches import eval_batches, micro_batch_size, train_batches
-    from src.logs import stats
-    from src.logs.record import RunRecord
-    from src.logs.resources import device_peak_mb
-    from src.models import build_model, model_inputs
-    from src.models.counts import count_flops, count_parameters
-    from src.optim.averaging import build_average
-    from src.optim.optimizers import build_optimizer
-    from src.optim.schedules import learning_rate
-    from src.running import requeue
-    from src.signals import StoppedBySignal, StopSignals
-    from src.training import checkpoint, setup
-    from src.training.best import BestEpoch
-    from src.training.divergence import check_finite, check_loss, is_finite
-    from src.training.evaluation import batch_watcher, evaluate, recompute_batch_norm
-    from src.training.length import run_length
-    from src.training.losses import build_loss
-    from src.training.meter import Meter
-    from src.training.process import Process, seed_all
-    from src.training.state import TrainState
-    from src.training.step import train_step
-
-    config, folder, device = setup.prepare(config)
-    assert config.seed_model is not None and config.seed_training is not None  # prepare draws them
-    if (folder / experiment.DONE).exists():
+    config = configs.checked(config)
+    setup = set_up(config)  # the run's folder, device and seeds
+    folder, device = setup.folder, setup.device
+    if setup.is_done:
         return
 
-    with RunRecord(config) as record, StopSignals() as signals, Process(config.num_threads) as process:
-        record.check_restarts(requeue.MAX_STALLED)
+    with Process(config.num_threads) as process, build_listeners(config, folder) as listeners:
+        # --- data, model, loss, metrics -----------------------------------------------------------------
+        data = load_data(config, model_inputs(config), setup.seed_training).to(device)
+        seed_all(setup.seed_model)
+        n_outputs = output_dim(config, data.n_classes)
+        model = build_model(config, data.input_shape, n_outputs, data.class_names, data.sparse).to(device)
+        forward = build_forward(model)  # what is called in the place of the model
+        loss_fn = build_loss(config.loss, n_outputs, data.n_classes)
+        train_loss_fn = build_loss(config.loss, n_outputs, data.n_classes, config.label_smoothing)
+        state = TrainState(build_metrics(config.metrics, data.n_classes))
+        found = find(config, setup, data, model, n_outputs, state.metrics)
+        length = run_length(config, found.data_n_examples)
 
-        # --- data, and what the config gets to know from it ---------------------------------------------
-        data = load_data(config, model_inputs(config)).to(device)
-        train_data, sizes = data.splits["train"], {name: len(split) for name, split in data.splits.items()}
-        classification = data.n_classes is not None
-        output_dim = config.model_output_dim or data.n_classes or 1
-        config.batch_size_accum = micro_batch_size(config)
-        eval_batch_size = config.eval_batch_size or max(config.batch_size_accum, 256)
-        config.data_split_sizes, config.data_n_examples, config.data_n_classes = sizes, sizes["train"], data.n_classes
-        config.model_input_shape, config.model_output_dim = list(data.input_shape), output_dim
-        config.eval_batch_size = eval_batch_size
-        length = run_length(config, sizes["train"])
-
-        # --- model, loss, optimizer, average ------------------------------------------------------------
-        seed_all(config.seed_model)
-        model = build_model(config, data.input_shape, output_dim, data.class_names, data.sparse).to(device)
-        loss = build_loss(config.loss, output_dim, data.n_classes)
-        train_loss = build_loss(config.loss, output_dim, data.n_classes, config.label_smoothing)
-        config.model_n_parameters, config.model_n_trained = count_parameters(model)
-        config.model_flops = count_flops(model, data.input_shape, data.kind == "text")
+        # --- optimizer, average, what is evaluated ------------------------------------------------------
         optimizer = build_optimizer(config, model)
         average = build_average(config, model)
-        seed_all(config.seed_training)
-
-        # --- what is evaluated, and what stats.csv will hold --------------------------------------------
+        seed_all(setup.seed_training)
         models = {"last": model} | ({"av": average.module} if average is not None else {})
-        kinds = [kind for kind in models if config.evaluate in (kind, "both", None)]
-        evaluations = [(split, kind) for split in data.splits if split != "train" for kind in kinds]
-        columns = stats.columns([f"{split}/{kind}" for split, kind in evaluations], classification)
+        evaluator = Evaluator(
+            models={name: kept for name, kept in models.items() if config.evaluate in (name, "both", None)},
+            splits={name: split for name, split in data.splits.items() if name != "train"},
+            batches=lambda split: eval_batches(
+                split, found.eval_batch_size, device, config.num_workers, setup.seed_training
+            ),
+            loss_fn=loss_fn,
+            metrics=build_metrics(config.metrics, data.n_classes),
+            after_batch=batch_watcher(config.log_interval_eval, listeners.note, process.signals.check),
+            train_split=data.splits["train"] if config.averaging_buffers == "recompute" else None,
+        )
+        columns = stats.columns(evaluator.names, found.metric_modes)
         best = BestEpoch(config, columns)
-        state = TrainState(device, classification)
 
         # --- resume -------------------------------------------------------------------------------------
-        parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "state": state, "best": best}
+        record = configs.record(config, found)
+        parts = {"model": model, "optimizer": optimizer, "state": state, "best": best}
         if average is not None:
             parts["average"] = average
-        if (folder / experiment.CHECKPOINT).exists():
-            checkpoint.load(folder / experiment.CHECKPOINT, config, parts, device)
-        elif config_module.differences(experiment.earlier_config(folder), config):
+        saver = Saver(config, folder, record, parts, listeners.saved)
+        if not saver.resume(device) and configs.differences(experiment.earlier_config(folder), record):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
-        files.write_text(folder / experiment.CONFIG, yaml_io.dump(config_module.to_dict(config)))
+        files.write_text(folder / experiment.CONFIG, yaml_io.dump(record))
+        listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
 
-        def save() -> None:
-            checkpoint.save(folder / experiment.CHECKPOINT, config, parts)
-            record.saved(state.step)
-
-        saved_at = time.monotonic()
-        record.start(state.step, length.total_steps, config.model_n_parameters)
-        batches = train_batches(train_data, config, device, start_step=state.step)
+        batches = train_batches(data.splits["train"], config, device, setup.seed_training, start_step=state.step)
+        is_over = False
         try:
             for epoch in range(len(state.rows) + 1, length.n_epochs + 1):
                 if best.out_of_patience:
                     break
 
                 # --- train ------------------------------------------------------------------------------
-                state.epoch.watch.start()
+                model.train()
+                state.watch.start()
+                # Steps come before batches: where the steps end, zip has not yet drawn a batch that nobody trains on.
                 steps = range(state.step, length.epoch_end(epoch))
-                for step, micro_batches in zip(steps, state.epoch.watch.waiting(batches), strict=False):
-                    rate = learning_rate(config, step, length.total_steps, length.steps_per_unit)
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate * group.get("lr_scale", 1.0)  # less than 1 with layer_decay
-                    batch_loss, grad_norm = train_step(model, train_loss, optimizer, micro_batches, state.epoch.meter)
+                for step, micro_batches in zip(steps, state.watch.waiting(batches), strict=False):
+                    lr = learning_rate(config, step, length.total_steps, length.steps_per_unit)
+                    set_lr(optimizer, lr)
+                    loss, grad_norm = train_step(model, forward, train_loss_fn, optimizer, micro_batches, state.metrics)
                     if average is not None:
                         average.update_parameters(model)
-                    state.count_step(micro_batches, grad_norm, rate)
+                    state.count_step(sum(len(y) for _, y in micro_batches), grad_norm, lr)
+                    values = {}
                     if state.step % config.log_interval == 0:  # only here the loop waits for the device
-                        value = batch_loss.item()
-                        record.log.info("epoch %d  step %d  loss %.6g  lr %.6g", epoch, state.step, value, rate)
-                        check_loss(value, config.max_allowed_loss, state.step)
-                    record.progress(state.step)
-                    signals.check()
+                        values = {"epoch": epoch, "loss": loss.item(), "lr": lr}
+                        check_divergence(values["loss"], config.max_allowed_loss, state.step)
+                    listeners.step(state.step, values)
+                    process.signals.check()
 
                 # --- evaluate ---------------------------------------------------------------------------
-                row: dict[str, Any] = {"epoch": epoch if length.total_steps else 0, "step": state.step}
-                if state.epoch.n_steps > 0:
-                    row |= stats.prefixed("train", state.train_figures() | {"peak_memory_mb": device_peak_mb(device)})
-                    check_loss(row["train/loss"], config.max_allowed_loss, state.step)
-                    check_finite(model, state.step)
-                if config.averaging_buffers == "recompute" and "av" in kinds:
-                    recompute_batch_norm(models["av"], eval_batches(train_data, eval_batch_size, config, device))
-                for split, kind in evaluations:
-                    figures = evaluate(
-                        models[kind],
-                        eval_batches(data.splits[split], eval_batch_size, config, device),
-                        loss,
-                        Meter(device, classification),
-                        batch_watcher(record.log, f"{split}/{kind}", config.log_interval_eval, signals.check),
-                    )
-                    row |= stats.prefixed(f"{split}/{kind}", figures)
+                row: dict[str, Any] = {
+                    "epoch": epoch if length.total_steps else 0,
+                    "step": state.step,
+                } | state.train_figures()
+                if "train/loss" in row:
+                    row["train/peak_memory_mb"] = device_peak_mb(device)
+                    check_divergence(row["train/loss"], config.max_allowed_loss, state.step, model)
+                row |= evaluator.evaluate()
                 row["timestamp"] = experiment.now()
 
                 # --- keep -------------------------------------------------------------------------------
                 improved = best.update(row)
                 state.end_epoch(row)
-                table = stats.table(state.rows, columns)
-                stats.write(folder / experiment.STATS, table)
-                if config.save_freq and epoch % config.save_freq == 0:
-                    for kind, kept in models.items():
-                        checkpoint.save_weights(folder / f"checkpoint-{kind}-epoch{epoch}.pt", kept, row)
-                if config.save_best_checkpoint and improved:
-                    checkpoint.save_weights(folder / experiment.BEST_CHECKPOINT, models[best.kind], row)
-                record.finished = epoch == length.n_epochs or best.out_of_patience
-                if record.finished or time.monotonic() - saved_at >= config.checkpoint_every_seconds:
-                    save()
-                    saved_at = time.monotonic()
-                record.epoch_over(row)
+                table = stats.write(folder / experiment.STATS, state.rows, columns)
+                saver.keep_weights(models, row, best, improved)
+                is_over = epoch == length.n_epochs or best.out_of_patience
+                if is_over or saver.due:
+                    saver.save()
+                listeners.epoch(row)
                 with process.outside():
                     yield table, model
         except (GeneratorExit, StoppedBySignal):  # both come where the state is whole
-            if not record.finished and is_finite(model):
-                save()
+            if is_over:
+                return  # all was on disk before the caller closed the run
+            saver.save()
             raise
         finally:
             batches.close()
 
 
 def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
-    return command.main(arguments, experiment_generator)
+    """The command line, for programs; returns the exit code."""
+    return command.read(arguments).run(experiment_generator)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(request.run(experiment_generator))

@@ -38,7 +38,7 @@ def batches(folder: str, **options: Any) -> Iterator[Any]:
         {"dataset": "timm/torch/cifar10", "data_dir": folder, "batch_size": 128, "seed_training": 0} | options
     )
     torch.set_num_threads(config.num_threads)
-    return train_batches(load_data(config).splits["train"], config, torch.device("cpu"))
+    return train_batches(load_data(config).splits["train"], config, torch.device("cpu"), seed=0)
 
 
 def seconds_of_pass(steps: Iterator[Any], n_steps: int) -> float:

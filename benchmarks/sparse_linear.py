@@ -36,7 +36,7 @@ from src.data.batches import train_batches  # noqa: E402
 from src.models import build_model  # noqa: E402
 from src.optim.optimizers import build_optimizer  # noqa: E402
 from src.training.losses import build_loss  # noqa: E402
-from src.training.meter import Meter  # noqa: E402
+from src.training.metrics import build_metrics  # noqa: E402
 from src.training.process import Process, seed_all  # noqa: E402
 from src.training.step import train_step  # noqa: E402
 
@@ -83,15 +83,15 @@ class Side:
         seed_all(0)
         self.model = build_model(config, data.input_shape, n_classes, sparse=self.data.sparse)
         self.optimizer = build_optimizer(config, self.model)
-        self.loss = build_loss(config.loss, n_classes, n_classes)
-        self.meter = Meter(torch.device("cpu"), classification=True)
-        self.batches = train_batches(self.data.splits["train"], config, torch.device("cpu"))
+        self.loss_fn = build_loss(config.loss, n_classes, n_classes)
+        self.metrics = build_metrics(None, n_classes)
+        self.batches = train_batches(self.data.splits["train"], config, torch.device("cpu"), seed=0)
 
     def step_ms(self, seconds: float) -> float:
         """Milliseconds of CPU a step, of as many steps as fit into `seconds`."""
         start, n_steps = time.process_time(), 0
         while time.process_time() - start < seconds:
-            train_step(self.model, self.loss, self.optimizer, next(self.batches), self.meter)
+            train_step(self.model, self.model, self.loss_fn, self.optimizer, next(self.batches), self.metrics)
             n_steps += 1
         return 1000 * (time.process_time() - start) / n_steps
 

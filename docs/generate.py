@@ -20,8 +20,8 @@ sys.path.insert(0, str(DOCS.parent))
 
 from src import config, families  # noqa: E402 - after the path that they are found on
 
-DEFAULTS = config.to_dict(config.Config())
-SETTABLE = [name for name in config.FIELDS if name not in config.FILLED]
+DEFAULTS = config.to_dict(config.Config()) | dict.fromkeys(config.FILLED)
+SETTABLE = list(config.OPTIONS)
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 # option: (form, example, meaning), for the values that are small languages. The tests read every example.
@@ -48,7 +48,7 @@ GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
         ("`ema_<decay>`", "ema_0.999", "decay on the old average, so that ema_0.999 moves slowly"),
     ],
 }
-FAMILIES = {"dataset": families.DATA, "model": families.MODELS, "optim_alg": families.OPTIMIZERS}
+FAMILIES = families.TABLES
 
 
 def main() -> int:
@@ -79,7 +79,7 @@ def documents() -> dict[Path, str]:
 
 def options_md() -> str:
     lines = [
-        "<!-- Written by docs/generate.py from src/config.py: edit that, then run it. -->",
+        "<!-- Written by docs/generate.py from src/config/options.py: edit that, then run it. -->",
         "# Options",
         "",
         "Every option of a config file, of `python train.py cfg.yaml option=value`, and of a job file's `parameters`.",
@@ -197,6 +197,15 @@ def _documented(name: str) -> dict[str, Any]:
     return {"description": config.FIELDS[name].metadata["meaning"], "default": DEFAULTS[name]}
 
 
+def _names(option: str) -> str:
+    """A regular expression for the names that an option's families have."""
+    known = (
+        prefix + (f"{family.separator}({family.rest})" if family.rest else "")
+        for prefix, family in families.TABLES[option].items()
+    )
+    return f"^({'|'.join(known)})$"
+
+
 def _value(name: str) -> dict[str, Any]:
     """The schema of one value of an option."""
     if name == "momentum":
@@ -212,6 +221,8 @@ def _value(name: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": [kind, "null"] if nullable else kind}
     if kind == "array":
         schema["items"] = {"type": plain[typing.get_args(hint)[0]]}
+    if name in ("loss", "metrics"):  # their names are few; those of other families are too many for a pattern
+        (schema["items"] if kind == "array" else schema)["pattern"] = _names(name)
     limits = config.FIELDS[name].metadata
     if limits["choices"]:
         schema["enum"] = [*limits["choices"], *([None] if nullable else [])]

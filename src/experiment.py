@@ -37,6 +37,7 @@ class Status(enum.StrEnum):
     REQUEUED = "requeued"  # stopped by SLURM, which will start it again
     DONE = "done"
     FAILED = "failed"  # stopped before its end; `cause` says why
+    ENDED = "ended"  # closed on purpose by the calling program; it can be resumed
     DIVERGED = "diverged"  # its loss became too large or not finite
 
 
@@ -84,21 +85,29 @@ def write_state(folder: Path, state: dict[str, Any], *, durable: bool = True) ->
     write_text(folder / STATE, json.dumps(state, indent=1) + "\n", durable=durable)
 
 
-def status(folder: Path, said: dict[str, Any] | None = None) -> Status:
-    """The experiment's status: `done` if the file says so, else state.json's, else pending.
+def status(folder: Path, state: dict[str, Any] | None = None) -> Status:
+    """The experiment's status: `done` if that file exists, else state.json's, else pending.
 
-    `said`: what state.json says, if it was read already.
+    `state`: the content of state.json, if it was read already.
     """
     if (folder / DONE).exists():
         return Status.DONE
-    word = (read_state(folder) if said is None else said).get("status")
-    # a state.json that says done without the file was written just before a crash: it has to run again
+    word = (read_state(folder) if state is None else state).get("status")
+    # a state.json with `done` and no such file was written just before a crash: the experiment has to run again
     return Status(word) if word in set(Status) - {Status.DONE} else Status.PENDING
 
 
-def was_stopped(said: dict[str, Any]) -> bool:
-    """Whether state.json tells of an end by a signal that let the run save its state: it may be started again."""
-    return str(said.get("cause")).startswith("stopped by ")
+def has_ended(folder: Path) -> bool:
+    """Whether there is nothing left to do for the experiment: it is done, or was ended, or has failed by itself."""
+    now = status(folder)
+    if now == Status.FAILED:
+        return not was_stopped(read_state(folder))
+    return now in (Status.DONE, Status.ENDED, Status.DIVERGED)
+
+
+def was_stopped(state: dict[str, Any]) -> bool:
+    """Whether the run ended by a signal that let it save its state, by its state.json: it may be started again."""
+    return str(state.get("cause")).startswith("stopped by ")
 
 
 def slurm_job_id() -> str | None:
@@ -106,6 +115,16 @@ def slurm_job_id() -> str | None:
     if array := os.environ.get("SLURM_ARRAY_JOB_ID"):  # SLURM_JOB_ID may be that of the whole array
         return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     return os.environ.get("SLURM_JOB_ID")
+
+
+def stalled_restarts(state: dict[str, Any]) -> int:
+    """How many restarts by SLURM in a row, with the one that starts this process, follow an attempt without progress.
+
+    `state`: the state.json of the attempt before. Progress is a further step in checkpoint.pt.
+    """
+    restarted = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
+    grew = state.get("saved_step", 0) > state.get("first_step", 0)
+    return state.get("stalled", 0) + 1 if restarted and not grew else 0
 
 
 def runs_here(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Which names of data sets, models and optimizers exist, and which module stands behind each prefix.
+"""Which names of data sets, models, optimizers, losses and metrics exist, and which module implements each prefix.
 
 A name is `<prefix>` or `<prefix>/<rest>`, for instance `tiny/resnet_20`. To add a family, write one
 module with one public function and add one line here (docs/extending.md). Nothing heavy is imported:
@@ -25,6 +25,7 @@ class Family:
     rest: str  # regular expression for what follows "<prefix>/"
     example: str
     splits: tuple[str, ...] = ()  # of a data family whose names all have the same ones
+    separator: str = "/"  # between the prefix and what follows it
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -74,20 +75,39 @@ OPTIMIZERS = {
     "python": Family("src.optim.optimizers", CALLABLE, "python/my_optim:MySGD"),
 }
 
+# Each module has `build_loss(name, ...) -> Loss` (src/training/losses.py).
+CROSS_ENTROPY, SQUARED_ERROR = ("log", "xentropy"), ("mse", "square")  # two names each
+LOSSES = {
+    **{name: Family("src.training.losses", "", name) for name in (*CROSS_ENTROPY, *SQUARED_ERROR)},
+    "python": Family("src.training.losses", CALLABLE, "python/my_losses:focal"),
+}
+
+# Each module has `build(name, n_classes) -> Metric` (src/training/metrics.py).
+METRICS = {
+    "accuracy": Family("src.training.accuracy", "", "accuracy"),
+    "top": Family("src.training.accuracy", r"[1-9]\d*", "top5", separator=""),
+    "python": Family("src.training.metrics", CALLABLE, "python/my_metrics:WithinOne"),
+}
+
+# option -> the families that its value, or each of a list, names
+TABLES = {"dataset": DATA, "model": MODELS, "optim_alg": OPTIMIZERS, "loss": LOSSES, "metrics": METRICS}
+
 
 def find(kind: str, name: str, table: Mapping[str, Family]) -> tuple[Family, str]:
     """The family of `name` and what follows its prefix.
 
     `kind` is the option's name, for the message. Raises ValueError that says what is known.
     """
-    prefix, slash, rest = name.partition("/")
+    prefix, separator, rest = name.partition("/")
+    if prefix not in table and (numbered := re.fullmatch(r"([a-z]+)([1-9]\d*)", name)):  # top5
+        prefix, separator, rest = numbered[1], "", numbered[2]
     if prefix not in table:
         close = difflib.get_close_matches(prefix, table, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         known = ", ".join(family.example for family in table.values())
         raise ValueError(f"unknown {kind} {name!r}{hint or ';'} known: {known}")
     family = table[prefix]
-    # "sgd/" or "tiny" alone: the slash must be there exactly if something follows it
-    if bool(slash) != bool(rest) or not re.fullmatch(family.rest, rest):
+    # "sgd/" or "tiny" alone: the separator must be there exactly if something follows it
+    if (separator == family.separator) != bool(rest) or not re.fullmatch(family.rest, rest):
         raise ValueError(f"unknown {kind} {name!r}; {prefix!r} takes names like {family.example}")
     return family, rest

@@ -95,7 +95,7 @@ def final_against(big_df: pd.DataFrame, metric: str, parameter: str = "base_lr",
         axes.plot(part["x"], part["y"], "o", color=colours.of(value), ms=5, alpha=0.6, mew=0)
         axes.plot(means.index, means, "-", color=colours.of(value), lw=1.6)
     if len(shown):
-        best = shown.iloc[(shown["y"] if larger_is_better(metric) else -shown["y"]).to_numpy().argmax()]
+        best = shown.iloc[(shown["y"] if larger_is_better(big_df, metric) else -shown["y"]).to_numpy().argmax()]
         axes.plot(best["x"], best["y"], "*", ms=16, color="gold", mec="black", zorder=5)
         at = ", ".join(f"{name} = {_text(best[name])}" for name in (parameter, hue) if name)
         axes.set_title(f"best: {best['y']:.4g} at {at}", fontsize=10)

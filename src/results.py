@@ -72,45 +72,51 @@ def stats_columns(big_df: pd.DataFrame) -> list[str]:
     return [name for name in big_df.columns if len(big_df) and isinstance(big_df[name].iloc[0], pd.Series)]
 
 
-# The program decides these where they are null, and says in config.yaml what it took.
-_DECIDED = ("device", "seed_model", "seed_training", "model_input_shape", "model_output_dim", "eval_batch_size")
-
-
 def varying(big_df: pd.DataFrame) -> list[str]:
     """The config columns that differ between experiments by intention: what a grid runs over.
 
-    What the program fills in is left out, and so is what it decided: seeds that are different in every
-    experiment, and shapes that differ because data sets do (unless nothing else varies).
+    What the program fills in is excluded, and so is what it decided where an option was null: seeds that are different
+    in every experiment, and shapes that differ because data sets do (unless nothing else varies).
     """
     options = big_df.columns[: big_df.columns.get_loc("status")]  # behind it are figures, and what the user added
     readable = big_df[big_df["dataset"].notna()]  # a row whose config is damaged says nothing here
     differ = []
     for name in (name for name in options if name not in config.FILLED and name != "output_dir"):
-        column = readable[name].dropna() if name in _DECIDED else readable[name]
+        column = readable[name].dropna() if name in config.DECIDED else readable[name]
         if column.map(repr).nunique() > 1:  # repr, since values may be dictionaries or lists
             differ.append(name)
     drawn = [name for name in ("seed_model", "seed_training") if readable[name].dropna().is_unique]
-    inferred = ["model_input_shape", "model_output_dim", "eval_batch_size"] if "dataset" in differ else []
+    inferred = config.DECIDED - {"device", "seed_model", "seed_training"} if "dataset" in differ else set()
     return [name for name in differ if name not in (*drawn, *inferred)] or differ
 
 
+def metric_modes(big_df: pd.DataFrame) -> dict[str, str]:
+    """The metrics of the experiments, the loss first, and whether larger (`max`) or smaller (`min`) values are better."""
+    modes: dict[str, str] = {}
+    for of_run in big_df["metric_modes"].dropna():
+        modes |= of_run
+    return modes
+
+
 def metrics(big_df: pd.DataFrame) -> list[str]:
-    """The accuracies and losses among the stats columns, the one to judge experiments by first.
+    """The stats columns that are metrics, the one to judge experiments by first.
 
-    Accuracy comes before loss, a validation split before test before the others before train, `last` before `av`.
+    The loss comes behind the other metrics, a validation split before test before the others before train, `last`
+    before `av`.
     """
+    names = list(metric_modes(big_df))
 
-    def rank(name: str) -> tuple[bool, bool, int, bool]:
-        split = name.split("/")[0]
+    def rank(column: str) -> tuple[bool, bool, int, bool, int]:
+        split, name = column.split("/")[0], column.rpartition("/")[2]
         place = 0 if split.startswith("val") else {"test": 1, "train": 3}.get(split, 2)
-        return split == "train", not name.endswith("/accuracy"), place, "/av/" in name
+        return split == "train", name == names[0], place, "/av/" in column, names.index(name)
 
-    return sorted((name for name in stats_columns(big_df) if name.endswith(("/accuracy", "/loss"))), key=rank)
+    return sorted((column for column in stats_columns(big_df) if column.rpartition("/")[2] in names), key=rank)
 
 
-def larger_is_better(column: str) -> bool:
-    """Whether a larger value of a stats column is the better one; losses and times should be small."""
-    return column.endswith(("accuracy", "per_second"))
+def larger_is_better(big_df: pd.DataFrame, column: str) -> bool:
+    """Whether a larger value of a stats column is the better one; times should be small."""
+    return metric_modes(big_df).get(column.rpartition("/")[2]) == "max" or column.endswith("per_second")
 
 
 # --- finding ------------------------------------------------------------------------------------------
@@ -166,23 +172,21 @@ def _names_in(folder: Path) -> str:
 
 # --- reading ------------------------------------------------------------------------------------------
 
-_DEFAULTS = config.to_dict(config.Config())
-
 
 def _read_config(folder: Path, problems: list[str]) -> dict[str, Any]:
     """What was run, or else what was asked for; empty if neither can be read. Adds to `problems`."""
     run, spec = folder / experiment.CONFIG, folder / experiment.SPEC
     if run.exists():
         try:
-            return _DEFAULTS | _read_options(run)
+            return config.DEFAULTS | _read_options(run)
         except ValueError as error:
             problems.append(f"{experiment.CONFIG} is damaged ({_reason(error, run)})")
     try:
-        return config.to_dict(config.load(spec))
+        return config.DEFAULTS | config.to_dict(config.load(spec))
     except ValueError as error:
         problems.append(f"{experiment.SPEC} cannot be used ({_reason(error, spec)})")
     try:
-        return _DEFAULTS | _read_options(spec)  # an option that is misspelt does not hide the others
+        return config.DEFAULTS | _read_options(spec)  # an option that is misspelt does not hide the others
     except ValueError:
         return {}
 
@@ -240,7 +244,7 @@ def _typed(name: str, values: list[Any], index: pd.Index) -> pd.Series:
     """A column with the narrowest type that holds its values; None is the missing value of that type."""
     present = [value for value in values if value is not None]
     kinds = {type(value) for value in present}
-    if kinds == {int} and isinstance(_DEFAULTS.get(name), float):
+    if kinds == {int} and isinstance(config.DEFAULTS.get(name), float):
         kinds = {float}
     dtype = "object"
     if kinds == {bool}:

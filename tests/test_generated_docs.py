@@ -70,7 +70,7 @@ def test_there_are_configs_and_jobs_to_start_from() -> None:
 
 
 def test_the_defaults_are_a_valid_config_file() -> None:
-    defaults = config.to_dict(config.Config())
+    defaults = config.to_dict(config.Config()) | dict.fromkeys(config.FILLED)
     CONFIGS.validate({name: value for name, value in defaults.items() if name not in config.FILLED})
     CONFIGS.validate({"base": ["one.yaml", "two.yaml"]})
 

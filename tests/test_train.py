@@ -63,7 +63,9 @@ def test_mistakes_are_told_at_once_with_their_place_and_without_torch(tmp_path: 
     config = tmp_path / "cfg.yaml"
     config.write_text("dataset: sklearn/digits\nbase_rl: 0.1\nbatch_size: many\n")
     script = (
-        f"import sys, train; code = train.main([{str(config)!r}, 'optim_alg=sdg']); print(code, 'torch' in sys.modules)"
+        f"import runpy, sys; sys.argv = ['train.py', {str(config)!r}, 'optim_alg=sdg']\n"
+        "try:\n    runpy.run_path('train.py', run_name='__main__')\n"
+        "except SystemExit as error:\n    print(error.code, 'torch' in sys.modules)\n"
     )
     done = run_command("-c", script)
     assert done.stdout.split() == ["2", "False"]

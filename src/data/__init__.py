@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from src import families, grammar
-from src.config import FIELDS, Config
+from src.config import OPTIONS, Config
 from src.data import labels
 from src.data.images import image_splits
 from src.data.randomness import seeded
@@ -42,10 +42,10 @@ class Data:
         return dataclasses.replace(self, splits={name: split.to(device) for name, split in self.splits.items()})
 
 
-def load_data(config: Config, inputs: Inputs | None = None) -> Data:
+def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Data:
     """Read `config.dataset` and cut it as `config.data_splits_map` says, in the form of a model's `inputs`.
 
-    Labels become 0..k-1 in the order of the source's own, whatever those are: {-1, 1}, from 1, or with gaps.
+    `seed` is that of the augmentation. Labels become 0..k-1 in the order of the source's own, whatever those are: {-1, 1}, from 1, or with gaps.
     Raises ValueError for what a user can mend: an unknown name or split, an empty one, data that cannot be
     fetched, a loss that does not go with the data.
     """
@@ -64,7 +64,7 @@ def load_data(config: Config, inputs: Inputs | None = None) -> Data:
     if source.standardize:
         _standardize(splits)
     n_classes = None if source.task == "regression" else len(classes) if classes is not None else source.n_classes
-    ready = _ready(splits, source.kind, inputs, n_classes, config)
+    ready = _ready(splits, source.kind, inputs, n_classes, config, seed)
     return Data(ready, n_classes, _sample_shape(ready["train"]), source.class_names, source.kind)
 
 
@@ -86,7 +86,7 @@ def _read(config: Config, inputs: Inputs) -> Source:
 
 
 def _check_no_augmentation(config: Config) -> None:
-    for name, option in FIELDS.items():
+    for name, option in OPTIONS.items():
         if name == "augment_repeats" or option.metadata["section"] != "Augmentation of images":
             continue  # one's own data set may augment by itself, and repeats are for it too
         if getattr(config, name) != getattr(Config(), name):
@@ -94,12 +94,12 @@ def _check_no_augmentation(config: Config) -> None:
 
 
 def _ready(
-    splits: dict[str, Split], kind: str, inputs: Inputs, n_classes: int | None, config: Config
+    splits: dict[str, Split], kind: str, inputs: Inputs, n_classes: int | None, config: Config, seed: int
 ) -> dict[str, Examples | Items]:
     """Splits as they come -> splits that batches are made from."""
     if kind == "image":
         assert n_classes is not None
-        return image_splits(splits, inputs, config, n_classes)  # type: ignore[arg-type]  # Datasets, as of one kind
+        return image_splits(splits, inputs, config, n_classes, seed)  # type: ignore[arg-type]  # Datasets, as of one kind
     ready: dict[str, Examples | Items] = {}
     for name, part in splits.items():
         if isinstance(part, Examples):

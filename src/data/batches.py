@@ -21,6 +21,7 @@ from src.config import Config
 from src.data.randomness import seeded, torch_seed
 from src.data.source import BadItem, Batch, Examples, Items
 from src.data.sparse_batches import sparse_steps
+from src.signals import STOP_SIGNALS
 
 
 def steps_per_pass(n: int, batch_size: int) -> int:
@@ -28,26 +29,26 @@ def steps_per_pass(n: int, batch_size: int) -> int:
     return math.ceil(n / batch_size)
 
 
-def micro_batch_size(config: Config) -> int:
+def micro_batch_size(batch_size: int, grad_accum_steps: int) -> int:
     """Samples that go through the model at once: batch_size / grad_accum_steps, rounded up."""
-    return math.ceil(config.batch_size / config.grad_accum_steps)
+    return math.ceil(batch_size / grad_accum_steps)
 
 
 def train_batches(
-    dataset: Examples | Items, config: Config, device: torch.device, start_step: int = 0
+    dataset: Examples | Items, config: Config, device: torch.device, seed: int, start_step: int = 0
 ) -> Generator[list[Batch], None, None]:
     """Endless; each item is one optimizer step: the list of its micro-batches (x, y) on `device`.
 
     Each pass visits every example once. Started at any `start_step` (optimizer steps since the beginning of
     the run) it gives what an uninterrupted run would have seen from there. Closing it ends its workers.
     """
-    size, repeats = micro_batch_size(config), config.augment_repeats
+    size, repeats = micro_batch_size(config.batch_size, config.grad_accum_steps), config.augment_repeats
     if isinstance(dataset, Examples) and dataset.sparse:
-        steps = (ids // repeats for _, ids in _steps(len(dataset), config, start_step, dataset.device))
+        steps = (ids // repeats for _, ids in _steps(len(dataset), config, seed, start_step, dataset.device))
         yield from sparse_steps(dataset, steps, size, device)
         return
     if isinstance(dataset, Examples):
-        for number, step_ids in _steps(len(dataset), config, start_step, dataset.device):
+        for number, step_ids in _steps(len(dataset), config, seed, start_step, dataset.device):
             yield [
                 _finished(dataset, dataset.at(ids if repeats == 1 else ids // repeats, device), number, ids)
                 for ids in step_ids.split(size)
@@ -55,12 +56,14 @@ def train_batches(
         return
     keys = (
         [(number, i) for i in ids.tolist()]
-        for number, ids in _steps(len(dataset), config, start_step, torch.device("cpu"))
+        for number, ids in _steps(len(dataset), config, seed, start_step, torch.device("cpu"))
     )
-    yield from _loaded(dataset, keys, size, repeats, config, device)
+    yield from _loaded(dataset, keys, size, repeats, config.num_workers, seed, device)
 
 
-def eval_batches(dataset: Examples | Items, batch_size: int, config: Config, device: torch.device) -> Iterator[Batch]:
+def eval_batches(
+    dataset: Examples | Items, batch_size: int, device: torch.device, num_workers: int, seed: int
+) -> Iterator[Batch]:
     """Once over the data in order, in batches (x, y) on `device`."""
     if isinstance(dataset, Examples):
         for indices in torch.arange(len(dataset), device=dataset.device).split(batch_size):
@@ -68,7 +71,7 @@ def eval_batches(dataset: Examples | Items, batch_size: int, config: Config, dev
         return
     n = len(dataset)
     keys = ([(0, index) for index in range(n)[start : start + batch_size]] for start in range(0, n, batch_size))
-    for (batch,) in _loaded(dataset, keys, batch_size, 1, config, device):
+    for (batch,) in _loaded(dataset, keys, batch_size, 1, num_workers, seed, device):
         yield batch
 
 
@@ -79,14 +82,14 @@ def _finished(dataset: Examples | Items, batch: Batch, number: int, ids: Tensor)
 # --- order --------------------------------------------------------------------------------------------
 
 
-def _steps(n: int, config: Config, start_step: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
+def _steps(n: int, config: Config, seed: int, start_step: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
     """Endless (pass, ids of the samples), one an optimizer step. Several processes would share a step's here.
 
     An id is the index of the example; with augment_repeats, index * augment_repeats + number of the copy.
     """
     first_pass, skip = divmod(start_step, steps_per_pass(n, config.batch_size))
     for number in itertools.count(first_pass):
-        order = pass_order(n, _seed(config), number)
+        order = pass_order(n, seed, number)
         if config.augment_repeats > 1:
             copies = torch.arange(config.augment_repeats)
             order = (order[:, None] * config.augment_repeats + copies).flatten()[:n]
@@ -100,12 +103,6 @@ def pass_order(n: int, seed: int, number: int) -> Tensor:
     """The permutation of pass `number` over n examples: int64 (n,), a function of its arguments only."""
     generator = torch.Generator().manual_seed(torch_seed(seed, number))
     return torch.randperm(n, generator=generator)
-
-
-def _seed(config: Config) -> int:
-    if config.seed_training is None:
-        raise ValueError("seed_training must be drawn before batches are made")
-    return config.seed_training
 
 
 # --- data that are loaded item by item ----------------------------------------------------------------
@@ -134,7 +131,8 @@ def _loaded(
     keys: Iterator[list[tuple[int, int]]],
     size: int,
     repeats: int,
-    config: Config,
+    num_workers: int,
+    seed: int,
     device: torch.device,
 ) -> Iterator[list[Batch]]:
     """For each list of (pass, id): its items, collated into batches of `size`, on `device`.
@@ -142,10 +140,10 @@ def _loaded(
     One iterator for all passes: workers start once and read ahead across passes.
     """
     loader = DataLoader(
-        _SeededItems(dataset, _seed(config), repeats),
+        _SeededItems(dataset, seed, repeats),
         batch_sampler=keys,
         collate_fn=functools.partial(_collate, dataset.collate, size),
-        num_workers=config.num_workers,
+        num_workers=num_workers,
         worker_init_fn=_leave_stopping_to_trainer,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # it would draw from the global generator otherwise
@@ -181,5 +179,5 @@ def _moved(x: Any, device: torch.device) -> Any:
 def _leave_stopping_to_trainer(worker: int) -> None:
     """Ctrl-C and the scheduler's signals reach all processes; the training process still needs its workers
     to finish the step, and ends them itself."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

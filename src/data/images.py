@@ -27,7 +27,7 @@ _PLACES, _MIXING = 1, 2  # what random numbers are for, beside those of the orde
 
 
 def image_splits(
-    splits: Mapping[str, Dataset], inputs: Inputs, config: Config, n_classes: int
+    splits: Mapping[str, Dataset], inputs: Inputs, config: Config, n_classes: int, seed: int
 ) -> dict[str, Examples | Items]:
     """Splits whose items are (PIL image, label) -> splits ready for batches; in memory, the train split first, while
     image_memory_gb allows. Raises ValueError for images that do not fit each other or the model."""
@@ -47,7 +47,7 @@ def image_splits(
         else:
             ready[name] = items
         ready[name].transform = (
-            TrainTransform(inputs, config, n_classes, len(items)) if name == "train" else Normalize(inputs)
+            TrainTransform(inputs, config, n_classes, len(items), seed) if name == "train" else Normalize(inputs)
         )
     return ready
 
@@ -188,9 +188,8 @@ class TrainTransform:
     With mixup or cutmix, y becomes the weights of the classes: float32 (n, n_classes).
     """
 
-    def __init__(self, inputs: Inputs, config: Config, n_classes: int, n_examples: int) -> None:
-        assert config.seed_training is not None
-        self.config, self.seed = config, config.seed_training
+    def __init__(self, inputs: Inputs, config: Config, n_classes: int, n_examples: int, seed: int) -> None:
+        self.config, self.seed = config, seed
         self.n_ids = n_examples * config.augment_repeats
         self.normalize = Normalize(inputs)
         self.numbers: tuple[int, Tensor] = (-1, torch.empty(0))

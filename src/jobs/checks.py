@@ -72,18 +72,18 @@ def problems(points: list[Point], place: str) -> list[str]:
 
 def is_dictionary(option: str) -> bool:
     """Whether one value of the option is a dictionary (or the text of one)."""
-    return option in config.FIELDS and config.type_name(option).startswith("a dictionary")
+    return option in config.OPTIONS and config.type_name(option).startswith("a dictionary")
 
 
 def is_list(option: str) -> bool:
     """Whether one value of the option is a list."""
-    return option in config.FIELDS and config.type_name(option).startswith("a list")
+    return option in config.OPTIONS and config.type_name(option).startswith("a list")
 
 
 @functools.cache
 def _settable() -> frozenset[str]:
     """The options that a job may set."""
-    return frozenset(config.FIELDS) - config.FILLED - {"output_dir"}
+    return frozenset(config.OPTIONS) - {"output_dir"}
 
 
 def _repetition(one: Point, other: Point, place: str) -> tuple[str, str]:

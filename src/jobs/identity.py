@@ -34,7 +34,7 @@ def identity(options: Mapping[str, Any]) -> str:
 
 def exactly(options: Mapping[str, Any]) -> str:
     """A text that is the same for two experiments that differ in no option at all, their folder aside."""
-    return json.dumps(_typed(options, [key for key in config.FIELDS if key != "output_dir"]))
+    return json.dumps(_typed(options, [key for key in config.OPTIONS if key != "output_dir"]))
 
 
 def needs(options: Mapping[str, Any]) -> str:
@@ -55,4 +55,4 @@ def _canonical(key: str, value: str) -> str:
 
 @functools.cache
 def _default(key: str) -> str:
-    return _canonical(key, json.dumps(config.to_dict(config.Config())[key]))
+    return _canonical(key, json.dumps(config.DEFAULTS[key]))

@@ -133,7 +133,7 @@ class _Values:
     """Which option has which value in which experiment, where the experiments differ."""
 
     def __init__(self, experiments: list[Path]) -> None:
-        defaults = config.to_dict(config.Config())
+        defaults = config.DEFAULTS
         options = {folder: folders.options_of(folder) for folder in experiments}
         named = list(
             dict.fromkeys(key for values in options.values() for key in values if key in config.CHANGES_NUMBERS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +13,30 @@ from src.files import write_text
 _TRAIN = ["seen_examples", "learning_rate", "grad_norm", "samples_per_second", "time", "data_time", "peak_memory_mb"]
 
 
-def columns(evaluations: Iterable[str], classification: bool) -> list[str]:
+def columns(evaluations: Iterable[str], metrics: Iterable[str]) -> list[str]:
     """The columns of a run whose evaluations are named `<split>/<last|av>`, such as test/last."""
-    metrics = ["loss", "accuracy"] if classification else ["loss"]
+    metrics = list(metrics)
     return [
         "epoch",
         "timestamp",
         "step",
-        *(f"train/{metric}" for metric in [*metrics, *_TRAIN]),
-        *(f"{name}/{metric}" for name in evaluations for metric in [*metrics, "time", "data_time"]),
+        *(f"train/{name}" for name in [*metrics, *_TRAIN]),
+        *(f"{evaluation}/{name}" for evaluation in evaluations for name in [*metrics, "time", "data_time"]),
     ]
 
 
-def table(rows: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
-    """The rows as a data frame; what a row lacks is empty."""
-    return pd.DataFrame(rows, columns=names)
+def write(path: Path, rows: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
+    """Write the rows whole or not at all, and return them as a data frame; what a row lacks is empty.
 
-
-def prefixed(prefix: str, figures: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{prefix}/{name}": value for name, value in figures.items()}
-
-
-def write(path: Path, stats: pd.DataFrame) -> None:
-    """Write it whole or not at all; numbers in the shortest form that reads back to the same number.
+    Numbers are written in the shortest form that reads back to the same number.
 
     A run that resumes from a checkpoint older than its last epoch comes to epochs again that the file
     already has, with the same figures: until it is past them the longer file stays.
     """
+    stats = pd.DataFrame(rows, columns=names)
     if len(stats) >= _rows_on_disk(path):
         write_text(path, stats.to_csv(index=False, lineterminator="\n"))
+    return stats
 
 
 def _rows_on_disk(path: Path) -> int:

@@ -19,6 +19,11 @@ def model_inputs(config: Config) -> Inputs:
     return inputs(name, config) if inputs else Inputs()
 
 
+def output_dim(config: Config, n_classes: int | None) -> int:
+    """How many outputs the model has, for data of so many classes (None: regression)."""
+    return config.model_output_dim or n_classes or 1
+
+
 def build_model(
     config: Config,
     input_shape: tuple[int, ...],

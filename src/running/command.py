@@ -1,6 +1,6 @@
-"""The command line of train.py: which configs to run, what to tell the user, which exit code to end with.
+"""The command line of train.py: which configs to run, what to print, which exit code to end with.
 
-The function that runs an experiment is handed in. Nothing heavy is imported before the configs are checked.
+`read` checks what was typed before torch is imported; `Request.run` is handed the function that runs an experiment.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from src import config as config_module
+from src import config as configs
 from src import experiment
 from src.config import Config, ConfigError
 from src.experiment import Status
@@ -24,66 +25,110 @@ from src.signals import StopSignals
 Generator = Callable[[Config], Iterator[tuple[Any, Any]]]  # train.experiment_generator
 
 
-def main(arguments: list[str], generator: Generator) -> int:
-    """Run what the arguments name; the exit code is 0 only if all of it is done."""
-    paths, overrides, parallel, prepare = _parse(arguments)
-    if prepare:
-        from src.running.prepare import prepare_all
+@dataclass(frozen=True)
+class Request:
+    """What the arguments ask for."""
 
-        return prepare_all(paths, overrides)
-    shared = paths[0].suffix == lists.PACK
+    paths: list[Path]  # of configs
+    overrides: list[str]
+    parallel: int | None = None  # how many at a time, in processes of their own; None: one, in this process
+    shared: bool = False  # with other workers
+    prepare: bool = False  # only download and check
+    signals: StopSignals = field(default_factory=StopSignals)  # a signal that comes while torch is imported is not lost
+
+    def run(self, generator: Generator) -> int:
+        """Do it; the exit code is 0 only if all of it is done."""
+        try:
+            if self.prepare:
+                from src.running.prepare import prepare_all
+
+                return prepare_all(self.paths, self.overrides)
+            run = functools.partial(run_one, overrides=self.overrides, generator=generator)
+            if self.parallel is None:
+                exit_code = run(self.paths[0])
+            else:
+                from src.running.worker import run_many
+
+                exit_code = run_many(self.paths, run, self.parallel, self.shared, self.signals.received)
+            if job_id := requeue.job_to_requeue(exit_code):
+                requeue.requeue(job_id, [path.parent for path in self.paths])
+            return exit_code
+        finally:
+            self.signals.__exit__(None, None, None)
+
+
+def read(arguments: list[str]) -> Request:
+    """What the arguments ask for. Exits (SystemExit) where it cannot be run, and where nothing is left to do."""
+    request = _parse(arguments)
+    path = request.paths[0]
     try:
-        if shared:
-            paths, parallel = lists.read(paths[0]), parallel or 1
-        elif paths[0].suffix == lists.ARRAY:
-            paths = [lists.own_config(paths[0])]
+        if path.suffix == lists.PACK:
+            request = replace(request, paths=lists.read(path), parallel=request.parallel or 1, shared=True)
+        elif path.suffix == lists.ARRAY:
+            request = replace(request, paths=[lists.own_config(path)])
     except ValueError as error:
-        print(error, file=sys.stderr)
-        return experiment.EXIT_BAD_CONFIG
-    if problem := _shared_folder(paths, overrides):
-        print(problem, file=sys.stderr)
-        return experiment.EXIT_BAD_CONFIG
-    if len(paths) == 1 and parallel is None:
-        exit_code = run_one(paths[0], overrides, generator)
-    else:
-        from src.running.worker import run_many
-
-        run = functools.partial(run_one, overrides=overrides, generator=generator)
-        exit_code = run_many(paths, run, parallel or 1, shared)
-    if job_id := requeue.job_to_requeue(exit_code):
-        requeue.requeue(job_id, [path.parent for path in paths])
-    return exit_code
+        _exit(str(error))
+    if problem := _shared_folder(request.paths, request.overrides):
+        _exit(problem)
+    if request.shared and all(experiment.has_ended(path.parent) for path in request.paths):
+        sys.exit(experiment.EXIT_DONE)
+    if len(request.paths) > 1 and request.parallel is None:
+        request = replace(request, parallel=1)
+    if request.parallel is None and not request.prepare:
+        config = config_or_exit_code(request.paths[0], request.overrides)
+        if isinstance(config, int):
+            sys.exit(config)
+    request.signals.__enter__()
+    return request
 
 
-def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
-    """Run the experiment of a config file, tell the user how it ended, return the exit code."""
+def _exit(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(experiment.EXIT_BAD_CONFIG)
+
+
+def config_or_exit_code(path: Path, overrides: list[str]) -> Config | int:
+    """The config to run; or the exit code, after a message, where it cannot be run or is done."""
     try:
-        config = config_module.load(path, overrides)
+        config = configs.load(path, overrides)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return _give_up(path.parent if path.name == experiment.SPEC else None, str(error), experiment.EXIT_BAD_CONFIG)
     if path.name == experiment.SPEC and not any(word.startswith("output_dir=") for word in overrides):
-        config.output_dir = str(path.parent)  # also after the folder was moved or renamed
+        config = replace(config, output_dir=str(path.parent))  # also after the folder was moved or renamed
+    folder = Path(config.output_dir) if config.output_dir is not None else None
+    if folder is None or config.resume == "never" or not (folder / experiment.DONE).exists():
+        return config
+    if changes := ", ".join(configs.differences(experiment.earlier_config(folder), configs.to_dict(config))):
+        print(
+            f"{folder} is done, with another config ({changes}); "
+            "take another output_dir, or resume=never, which deletes what is there",
+            file=sys.stderr,
+        )
+        return experiment.EXIT_BAD_CONFIG
+    print(f"{folder} is done already; resume=never deletes it and runs it again")
+    return experiment.EXIT_DONE
+
+
+def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
+    """Run the experiment of a config file, print how it ended, return the exit code."""
+    config = config_or_exit_code(path, overrides)
+    if isinstance(config, int):
+        return config
     if config.output_dir is None:  # the record of a run is named for its folder, any other config for its file
         name = path.resolve().parent.name if path.name == experiment.CONFIG else path.stem
-        config.output_dir = str(experiment.new_run_folder(name))
-    folder = Path(config.output_dir)
-    if config.resume == "auto" and (folder / experiment.DONE).exists():
-        if changes := ", ".join(config_module.differences(experiment.earlier_config(folder), config)):
-            print(
-                f"{folder} is done, with another config ({changes}); "
-                "take another output_dir, or resume=never, which deletes what is there",
-                file=sys.stderr,
-            )
-            return experiment.EXIT_BAD_CONFIG
-        print(f"{folder} is done already; resume=never deletes it and runs it again")
-        return experiment.EXIT_DONE
-    _tell(f"{folder}: started")
-    final: dict[Any, float] = {}  # stays empty if an earlier attempt had come to the end, all but for saying so
+        config = replace(config, output_dir=str(experiment.new_run_folder(name)))
+    folder = Path(str(config.output_dir))
+    if requeue.is_stalled(folder):
+        cause = f"{requeue.MAX_STALLED} restarts in a row without a step of progress; no more are tried"
+        print(f"{folder}: failed: {cause}", file=sys.stderr)
+        requeue.note(folder, Status.FAILED, cause)
+        return experiment.EXIT_FAILED
+    _print(f"{folder}: started")
     try:
-        with StopSignals():  # a signal that comes while torch is imported is not lost, and kills nothing
-            for stats, _ in generator(config):
-                final = stats.iloc[-1].filter(regex="/(loss|accuracy)$").dropna().to_dict()
+        with StopSignals():  # it covers what the generator does before its own block
+            for _ in generator(config):
+                pass
     except experiment.Diverged as error:
         print(f"{folder}: diverged: {error}", file=sys.stderr)
         return experiment.EXIT_DIVERGED
@@ -91,17 +136,18 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         exit_code = getattr(error, "exit_code", 130)
         if requeue.job_to_requeue(exit_code):
             requeue.note(folder, Status.REQUEUED, str(error))
-        go_on = f"python train.py {folder / experiment.SPEC} goes on"
-        print(f"{folder}: {error or 'interrupted'}; {go_on}", file=sys.stderr)
+        resume = f"python train.py {folder / experiment.SPEC} resumes it"
+        print(f"{folder}: {error or 'interrupted'}; {resume}", file=sys.stderr)
         return exit_code
     except Exception as error:  # any: the traceback is in training.log, the sentence is for the terminal
         print(f"{folder}: failed: {error or type(error).__name__}", file=sys.stderr)
         return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
-    _tell("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in final.items())]))
+    figures = experiment.read_state(folder).get("figures", {})
+    _print("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in figures.items())]))
     return experiment.EXIT_DONE
 
 
-def _tell(text: str) -> None:
+def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:  # `train.py cfg.yaml | head -1`: nobody reads on, and that is no failure
@@ -116,8 +162,8 @@ def _shared_folder(paths: list[Path], overrides: list[str]) -> str:
     for path in paths:
         folder: str | None = str(path.parent)
         if path.name != experiment.SPEC:
-            with contextlib.suppress(ConfigError):  # told when it is run
-                folder = config_module.load(path).output_dir
+            with contextlib.suppress(ConfigError):  # reported when it is run
+                folder = configs.load(path).output_dir
         if folder in seen:
             return f"{path} and {seen[folder]} have one output_dir, {folder}; each experiment needs its own"
         if folder is not None:
@@ -126,15 +172,15 @@ def _shared_folder(paths: list[Path], overrides: list[str]) -> str:
 
 
 def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
-    """Say in state.json why the experiment did not even start, if nothing else has said so."""
+    """Store in state.json why the experiment did not even start, if nothing else has."""
     if folder is not None and folder.is_dir() and experiment.status(folder) == Status.PENDING:
         with contextlib.suppress(OSError):  # an unwritable folder is what it may be about; it was printed
             requeue.note(folder, Status.FAILED, cause.splitlines()[0])
     return exit_code
 
 
-def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None, bool]:
-    """The config files, the overrides, N of --parallel N, and whether --prepare is there."""
+def _parse(arguments: list[str]) -> Request:
+    """The request as it was typed: a list is not read yet. Exits, as argparse does, where it makes no sense."""
     parser = argparse.ArgumentParser(
         prog="train.py",
         usage="train.py [-h] [--parallel N | --prepare] CONFIG.yaml [CONFIG.yaml ...] [option=value ...]",
@@ -163,4 +209,4 @@ def _parse(arguments: list[str]) -> tuple[list[Path], list[str], int | None, boo
         parser.error(f"a list ({lists.ARRAY}, {lists.PACK}) is given alone")
     if options.parallel is not None and options.parallel < 1:
         parser.error("--parallel must be at least 1")
-    return paths, overrides, options.parallel, options.prepare
+    return Request(paths, overrides, options.parallel, prepare=options.prepare)

@@ -36,14 +36,13 @@ def prepare_inputs(config: Config) -> str:
     Returns a sentence about them. Writes no run folder. Raises ValueError where a run could not begin.
     """
     from src.data import load_data
-    from src.models import build_model, model_inputs
+    from src.models import build_model, model_inputs, output_dim
     from src.training.process import Process
 
-    # images are not decoded to be kept, and nothing is drawn, so any seed will do
-    config = dataclasses.replace(config, image_memory_gb=0, seed_training=config.seed_training or 0)
+    config = dataclasses.replace(config, image_memory_gb=0)  # images are not decoded to be kept
     with Process(config.num_threads):
-        data = load_data(config, model_inputs(config))
-        output_dim = config.model_output_dim or data.n_classes or 1
-        build_model(config, data.input_shape, output_dim, data.class_names, data.sparse)
+        data = load_data(config, model_inputs(config), seed=0)  # nothing is drawn
+        n_outputs = output_dim(config, data.n_classes)
+        build_model(config, data.input_shape, n_outputs, data.class_names, data.sparse)
     sizes = ", ".join(f"{name} {len(split)}" for name, split in data.splits.items())
     return f"{config.dataset} ready: {sizes}; model {config.model} ready"

@@ -25,6 +25,11 @@ def job_to_requeue(exit_code: int) -> str | None:
     return experiment.slurm_job_id() if warned else None
 
 
+def is_stalled(folder: Path) -> bool:
+    """Whether SLURM has started the experiment again and again, and it came no further."""
+    return experiment.stalled_restarts(experiment.read_state(folder)) > MAX_STALLED
+
+
 def note(folder: Path, status: Status, cause: str) -> None:
     """Change an experiment's status, after its run has ended."""
     experiment.write_state(folder, experiment.read_state(folder) | {"status": status, "cause": cause})

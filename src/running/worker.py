@@ -38,15 +38,21 @@ LOCAL_OUTPUT = "local.out"  # what an experiment prints, beside its training.log
 _PRELOAD = ("torch", "torch._dynamo", "sklearn.datasets", "pandas", "src.data", "src.models", "src.optim.optimizers")
 
 
-def run_many(paths: list[Path], run: Callable[[Path], int], parallel: int, shared: bool = False) -> int:
+def run_many(
+    paths: list[Path],
+    run: Callable[[Path], int],
+    parallel: int,
+    shared: bool = False,
+    stop_signal: int | None = None,
+) -> int:
     """Run each config file by `run(path) -> exit code`, `parallel` at a time.
 
     A failing experiment harms no other. A stop signal is passed on to all that run, which save their state;
-    nothing new is started then. What another worker runs at the moment is left to it. With `shared` that is as
-    good as done, and what has failed since it was submitted is not tried again; else it counts as failed.
-    Returns 0 if all are done, 1 if some failed, 128 + signal if it was stopped with something left.
+    nothing new is started then (nor if `stop_signal` has come already). An experiment that another worker runs is
+    skipped. With `shared` it counts as done, and one that has failed since it was submitted is not retried; else it
+    counts as failed. Returns 0 if all are done, 1 if some failed, 128 + signal if it was stopped with something left.
     """
-    return _Worker(paths, run, parallel, shared).work()
+    return _Worker(paths, run, parallel, shared, stop_signal).work()
 
 
 def _warm_up(paths: list[Path]) -> None:
@@ -63,7 +69,9 @@ def _warm_up(paths: list[Path]) -> None:
 class _Worker:
     """Keeps N children busy, shows how they do, and passes stop signals on."""
 
-    def __init__(self, paths: list[Path], run: Callable[[Path], int], parallel: int, shared: bool) -> None:
+    def __init__(
+        self, paths: list[Path], run: Callable[[Path], int], parallel: int, shared: bool, stop_signal: int | None
+    ) -> None:
         self.waiting = paths[::-1]
         self.run = run
         self.shared = shared
@@ -73,7 +81,7 @@ class _Worker:
         self.n_failed = 0
         self.n_stopped = 0
         self.is_warm = False
-        self.stop_signal: int | None = None
+        self.stop_signal = stop_signal
 
     def work(self) -> int:
         handlers = {s: signal.signal(s, self._stop) for s in (*STOP_SIGNALS, signal.SIGHUP)}
@@ -114,13 +122,13 @@ class _Worker:
 
     def _claim(self, folder: Path) -> Claim | None:
         """None if there is nothing to do for us."""
-        if self.shared and _has_ended(folder):
+        if self.shared and experiment.has_ended(folder):
             return None
         claim = claims.take(folder)
         if claim is None and not self.shared:
             tqdm.write(f"{folder.name}: another process runs it")
             self.n_failed += 1
-        if claim is not None and self.shared and _has_ended(folder):  # while we took it
+        if claim is not None and self.shared and experiment.has_ended(folder):  # while we took it
             claim.release()
             return None
         return claim
@@ -211,14 +219,6 @@ class _Child:
             how = f"failed with exit code {code}" + (f", see {self.folder / _output_name()}" if self.folder else "")
         tqdm.write(f"{self.name}: {how} ({time.monotonic() - self.started:.1f} s)")
         return code
-
-
-def _has_ended(folder: Path) -> bool:
-    """Whether there is nothing to do for the experiment: it is done, or has failed by itself."""
-    status = experiment.status(folder)
-    if status == Status.FAILED:
-        return not experiment.was_stopped(experiment.read_state(folder))
-    return status in (Status.DONE, Status.DIVERGED)
 
 
 def _output_name() -> str:

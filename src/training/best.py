@@ -28,7 +28,7 @@ class BestEpoch:
         self.epochs_without_improvement = 0
 
     def update(self, row: dict[str, Any]) -> bool:
-        """Take in an epoch's row; says whether it is the best so far. Values that are not finite never are."""
+        """Take in an epoch's row; whether it is the best so far. Values that are not finite never are."""
         values = {column: row[column] for column in self.columns if math.isfinite(row[column])}
         column = max(values, key=lambda c: self.sign * values[c], default="")
         improved = bool(values) and (self.value is None or self.sign * (values[column] - self.value) > 0)
@@ -39,8 +39,8 @@ class BestEpoch:
         return improved
 
     @property
-    def kind(self) -> str:
-        """Which model the best value is of: `av` or `last`."""
+    def model(self) -> str:
+        """The model that the best value is of: `av` or `last`."""
         return "av" if "/av/" in self.column else "last"
 
     @property

@@ -1,4 +1,4 @@
-"""Saving and loading what a run resumes from (checkpoint.pt), and weights that are kept."""
+"""Writing and reading what a run resumes from (checkpoint.pt), and weights that are kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ import torch
 from torch import nn
 
 from src import config as config_module
-from src.config import Config
 from src.files import replacing
 from src.training.process import get_random_states, set_random_states
 
-FORMAT = 1  # raised when an older checkpoint could no longer be read
+FORMAT = 2  # raised when an older checkpoint could no longer be read
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that a run cannot go on from; the message says why and what to do."""
+    """A checkpoint that a run cannot resume from; the message says why and what to do."""
 
 
 class HasState(Protocol):
@@ -29,11 +28,14 @@ class HasState(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
 
 
-def save(path: Path, config: Config, parts: Mapping[str, HasState]) -> None:
-    """Write the state of every part and of the random generators; `path` is replaced whole or not at all."""
+def save(path: Path, record: Mapping[str, Any], parts: Mapping[str, HasState]) -> None:
+    """Write the state of every part and of the random generators; `path` is replaced whole or not at all.
+
+    `record`: what config.yaml holds.
+    """
     content = {
         "format": FORMAT,
-        "config": config_module.to_dict(config),
+        "config": dict(record),
         "random": get_random_states(),
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
@@ -45,13 +47,13 @@ def save_weights(path: Path, model: nn.Module, row: dict[str, Any]) -> None:
     _write(path, {"model": model.state_dict(), "stats": row})
 
 
-def load(path: Path, config: Config, parts: Mapping[str, HasState], device: torch.device) -> None:
+def load(path: Path, record: Mapping[str, Any], parts: Mapping[str, HasState], device: torch.device) -> None:
     """Give every part, and the random generators, the state they had when `path` was saved.
 
     Raises CheckpointError if the file is damaged, is none of ours, or belongs to a config whose numbers differ.
     """
     content = _read(path, device)
-    if changes := ", ".join(config_module.differences(content["config"], config)):
+    if changes := ", ".join(config_module.differences(content["config"], record)):
         raise CheckpointError(
             f"{path} was saved by a run with another config ({changes}); "
             "take the old values, another output_dir, or resume=never to start over"

@@ -1,59 +1,79 @@
-"""The figures of a model on one split."""
+"""The metrics of the models on the splits."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch.optim.swa_utils
 from torch import Tensor, nn
 
+from src.training.forward import forward_batch
 from src.training.losses import Loss
-from src.training.meter import Meter
+from src.training.metrics import Metrics
 from src.training.stopwatch import Stopwatch
 
-AfterBatch = Callable[[int, Meter], None]
+Batches = Iterable[tuple[Any, Tensor]]
+AfterBatch = Callable[[str, int, Metrics], None]
 
 
-def batch_watcher(log: logging.Logger, name: str, interval: int | None, check: Callable[[], None]) -> AfterBatch:
-    """For `evaluate`: calls `check` after each batch, and logs a line every `interval` batches (None: never)."""
+def batch_watcher(interval: int | None, note: Callable[[str], None], check: Callable[[], None]) -> AfterBatch:
+    """For an Evaluator: calls `check` after each batch, and notes the loss every `interval` batches (None: never)."""
 
-    def after_batch(number: int, meter: Meter) -> None:
+    def after_batch(name: str, number: int, metrics: Metrics) -> None:
         check()
         if interval is not None and number % interval == 0:
-            log.info("%s  batch %d  loss %.6g", name, number, meter.averages()["loss"])
+            note(f"{name}  batch {number}  loss {metrics.loss.compute():.6g}")
 
     return after_batch
 
 
-def recompute_batch_norm(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+@dataclass
+class Evaluator:
+    """Evaluates every model on every split, after each epoch."""
+
+    models: Mapping[str, nn.Module]  # `last` and `av`, as asked for
+    splits: Mapping[str, Any]  # all but train
+    batches: Callable[[Any], Batches]  # once over a split
+    loss_fn: Loss
+    metrics: Metrics
+    after_batch: AfterBatch  # called with `<split>/<model>`, the number of batches and the metrics so far; may raise
+    train_split: Any = None  # where the batch-norm statistics of `av` are recomputed over it; else None
+
+    @property
+    def names(self) -> list[str]:
+        """`<split>/<model>` of each evaluation, in the order of the columns."""
+        return [f"{split}/{model}" for split in self.splits for model in self.models]
+
+    def evaluate(self) -> dict[str, float]:
+        """`<split>/<model>/<metric>` of all, and the seconds that each took: `time`, of which `data_time`."""
+        if self.train_split is not None and "av" in self.models:
+            recompute_batch_norm(self.models["av"], self.batches(self.train_split))
+        row: dict[str, float] = {}
+        for split, data in self.splits.items():
+            for name, model in self.models.items():
+                figures = self._evaluate(model, self.batches(data), f"{split}/{name}")
+                row |= {f"{split}/{name}/{figure}": value for figure, value in figures.items()}
+        return row
+
+    @torch.no_grad()
+    def _evaluate(self, model: nn.Module, batches: Batches, name: str) -> dict[str, float]:
+        was_training = model.training
+        model.eval()
+        self.metrics.reset()
+        watch = Stopwatch()
+        try:
+            for number, (x, y) in enumerate(watch.waiting(batches), start=1):
+                forward_batch(model, self.loss_fn, self.metrics, x, y)
+                self.after_batch(name, number, self.metrics)
+            return {**self.metrics.compute(), **watch.state_dict()}
+        finally:
+            model.train(was_training)
+
+
+def recompute_batch_norm(model: nn.Module, batches: Batches) -> None:
     """Set the batch-norm statistics to those over the batches. Draws no random number from the run's generators."""
     device = next(model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.optim.swa_utils.update_bn(batches, model)
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    loss: Loss,
-    meter: Meter,
-    after_batch: AfterBatch,
-) -> dict[str, float]:
-    """Average `loss` (and `accuracy`) over the batches, and the seconds it took: `time`, of which `data_time`.
-
-    The model is put into evaluation mode for it. `after_batch(number, meter)` is called after each batch
-    and may stop the evaluation by an exception.
-    """
-    was_training = model.training
-    model.eval()
-    watch = Stopwatch()
-    try:
-        for number, (x, y) in enumerate(watch.waiting(batches), start=1):
-            outputs = model(x)
-            meter.add(loss(outputs, y), outputs, y)
-            after_batch(number, meter)
-        return {**meter.averages(), **watch.state_dict()}
-    finally:
-        model.train(was_training)

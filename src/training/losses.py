@@ -1,56 +1,63 @@
-"""Losses, one value a sample, and the count of correct predictions."""
+"""Losses: outputs and targets -> one value a sample."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from src import families, python_object
+
 # (outputs (n, k), targets (n,) or, of mixed samples, the weights of their classes (n, k)) -> losses (n,)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def build_loss(name: str, output_dim: int, n_classes: int | None, label_smoothing: float = 0.0) -> Loss:
-    """`log`/`xentropy`: cross entropy of the softmax; `mse`/`square`: squared error, averaged over the outputs.
+    """`log`/`xentropy`: cross entropy of the softmax; `mse`/`square`: squared error, averaged over the outputs;
+    `python/<module>:<callable>`: a function of (outputs, targets), or a class that is called without arguments.
 
     Targets are class indices (int64), weights of classes (float32, n_classes columns) or, where n_classes is None,
-    real values (float32). Raises ValueError if a model with that many outputs does not go with them.
+    real values (float32). Raises ValueError if a model with so many outputs does not go with them.
     """
     if n_classes is None and output_dim != 1:
         raise ValueError(f"model_output_dim {output_dim}: regression on one target needs 1 output")
     if n_classes is not None and output_dim < n_classes:
         raise ValueError(f"model_output_dim {output_dim} is less than the {n_classes} classes of the data")
-    if name in ("log", "xentropy"):
+    if name in families.CROSS_ENTROPY:
         return functools.partial(cross_entropy, label_smoothing=label_smoothing)
-    return squared_error
+    if name in families.SQUARED_ERROR:
+        return squared_error
+    _, rest = families.find("loss", name, families.LOSSES)
+    found = python_object.import_callable(rest, "loss")
+    return functools.partial(_own_loss, name, python_object.call(rest, "loss") if inspect.isclass(found) else found)
+
+
+def _own_loss(name: str, loss_fn: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
+    losses = loss_fn(outputs, targets)
+    if losses.shape != (len(targets),):
+        raise ValueError(
+            f"loss {name!r} returned a tensor of shape {list(losses.shape)} for {len(targets)} samples; "
+            "it must return one value a sample (reduction='none')"
+        )
+    return losses
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    targets = _fitting(targets, outputs)
+    targets = pad_classes(targets, outputs)
     return F.cross_entropy(outputs, targets, reduction="none", label_smoothing=label_smoothing)
 
 
 def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     if targets.dtype == torch.int64:  # classes: the distance to the one-hot vector
         targets = F.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
-    return (outputs - _fitting(targets, outputs).view_as(outputs)).square().flatten(1).mean(1)
+    return (outputs - pad_classes(targets, outputs).view_as(outputs)).square().flatten(1).mean(1)
 
 
-def count_correct(outputs: Tensor, targets: Tensor) -> Tensor:
-    """How many of the classes (n,) are where the outputs (n, k) are largest: a scalar on the same device.
-
-    Of mixed samples, whose targets are weights (n, k): the sum of the weights of the classes that were predicted.
-    """
-    predicted = outputs.argmax(1)
-    if targets.ndim == 1:
-        return (predicted == targets).sum()
-    return _fitting(targets, outputs).gather(1, predicted[:, None]).sum(dtype=torch.float64)
-
-
-def _fitting(targets: Tensor, outputs: Tensor) -> Tensor:
-    """Weights of classes, with zeros for the outputs that are beyond the classes; other targets as they are."""
+def pad_classes(targets: Tensor, outputs: Tensor) -> Tensor:
+    """Weights of classes (n, k), with zeros for outputs beyond the classes; other targets unchanged."""
     beyond = outputs.shape[1] - targets.shape[1] if targets.ndim == 2 else 0
     return F.pad(targets, [0, beyond]) if beyond else targets

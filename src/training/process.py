@@ -1,21 +1,24 @@
-"""What a run needs of its process, and must give back: random states, threads, deterministic kernels.
+"""What a run needs of its process, and gives back: random states, threads, deterministic kernels, signal handlers.
 
 A program that imports `experiment_generator` draws its own random numbers between two epochs. `Process`
-keeps the two apart: inside its block the run's settings hold, inside `outside()` the program's do.
+keeps the two apart: inside its block the run's settings are in force, inside `outside()` the program's.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+
+from src.signals import StopSignals
 
 
 def seed_all(seed: int) -> None:
@@ -48,11 +51,26 @@ def set_random_states(states: dict[str, Any]) -> None:
 
 
 class Process:
-    """Within its block, the run's number of threads and deterministic kernels; at the end, all as it was before."""
+    """Within its block, the run's number of threads, deterministic kernels and stop signals; at the end, all as before.
+
+    Random states, threads and handlers are the process's, so the runs of a process take turns in one thread. Raises
+    ValueError where a run of another thread is open.
+    """
+
+    _open: ClassVar[list[Process]] = []
 
     def __init__(self, num_threads: int) -> None:
         self.num_threads = num_threads
+        self.signals = StopSignals()
+        self._thread = threading.get_ident()
         self._other: dict[str, Any] = {}
+
+    def _check_thread(self) -> None:
+        if any(process._thread != threading.get_ident() for process in (self, *self._open)):
+            raise ValueError(
+                "experiment_generator runs in another thread of this program, and torch's random numbers are shared "
+                "by all threads; run experiments one after another in one thread, or in processes"
+            )
 
     def _swap(self) -> None:
         """Put the other side's settings and random states in force, and remember this side's."""
@@ -62,23 +80,30 @@ class Process:
 
     @contextmanager
     def outside(self) -> Iterator[None]:
-        """Within this block the importing program's settings and random states hold again."""
+        """Within this block the importing program's settings, random states and signal handlers are in force."""
         self._swap()
         try:
-            yield
+            with self.signals.outside():
+                yield
+                self._check_thread()
         finally:
             self._swap()
 
     def __enter__(self) -> Process:
+        self._check_thread()
         # cuBLAS reads this once, at its first use; without it deterministic matrix products raise an error
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         self._other = _get_settings()
         torch.set_num_threads(self.num_threads)
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
+        self.signals.__enter__()
+        self._open.append(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._open.remove(self)
+        self.signals.__exit__(kind, error, tb)
         _set_settings(self._other)
 
 

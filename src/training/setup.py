@@ -1,4 +1,4 @@
-"""What is decided before anything is loaded: folder, device, seeds, and the record of where it runs."""
+"""What a run decides before it loads anything (folder, device, seeds), and what it finds once data and model exist."""
 
 from __future__ import annotations
 
@@ -6,34 +6,103 @@ import importlib.metadata
 import platform
 import secrets
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from src import config as config_module
 from src import experiment, files, yaml_io
 from src.code_version import code_version
-from src.config import Config
+from src.config import Config, Found
+from src.data import Data
+from src.data.batches import micro_batch_size
+from src.models.counts import count_flops, count_parameters
+from src.training.metrics import Metrics
 
 # The packages whose version can change a digit of the results.
 PACKAGES = (
     *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "libsvmdata", "pillow"),
     *("tensorflow-datasets", "datasets", "transformers", "tokenizers", "open_clip_torch"),
 )
+LEAST_EVAL_BATCH = 256  # samples of an evaluation batch that is not asked for
 
 
-def prepare(config: Config) -> tuple[Config, Path, torch.device]:
-    """A copy of the config in which folder, device and seeds are decided, and the first two. Makes the folder.
+@dataclass(frozen=True)
+class Setup:
+    """What is decided before anything is loaded."""
 
-    Seeds that are null are drawn, or taken from the folder's config.yaml when a run is gone on with.
-    Raises ValueError if the device is not there, or the folder cannot be written or is in use.
+    folder: Path
+    device: torch.device
+    seed_model: int
+    seed_training: int
+
+    @property
+    def is_done(self) -> bool:
+        return (self.folder / experiment.DONE).exists()
+
+
+def set_up(config: Config) -> Setup:
+    """Make the run's folder, choose its device, and draw the seeds that are null (or take those of its config.yaml).
+
+    Raises ValueError if the device cannot be used, or the folder cannot be written or is in use.
     """
-    asked = {key: value for key, value in config_module.to_dict(config).items() if key not in config_module.FILLED}
-    config = config_module.build(asked)  # a program may have made it without a check
+    folder = _make_folder(config)
+    earlier = experiment.earlier_config(folder) if config.resume == "auto" else {}
+    seeds = [
+        earlier.get(key, secrets.randbelow(2**31)) if (seed := getattr(config, key)) is None else seed
+        for key in ("seed_model", "seed_training")
+    ]
+    return Setup(folder, choose_device(config.device), *seeds)
+
+
+def find(config: Config, setup: Setup, data: Data, model: nn.Module, output_dim: int, metrics: Metrics) -> Found:
+    """What config.yaml stores beside the options."""
+    batch_size = micro_batch_size(config.batch_size, config.grad_accum_steps)
+    sizes = {name: len(split) for name, split in data.splits.items()}
+    n_parameters, n_trained = count_parameters(model)
+    return Found(
+        output_dir=str(setup.folder),
+        device=str(setup.device),
+        seed_model=setup.seed_model,
+        seed_training=setup.seed_training,
+        model_input_shape=list(data.input_shape),
+        model_output_dim=output_dim,
+        eval_batch_size=config.eval_batch_size or max(batch_size, LEAST_EVAL_BATCH),
+        host_name=socket.gethostname(),
+        data_n_examples=sizes["train"],
+        data_split_sizes=sizes,
+        data_n_classes=data.n_classes,
+        batch_size_accum=batch_size,
+        model_n_parameters=n_parameters,
+        model_n_trained=n_trained,
+        model_flops=count_flops(model, data.input_shape, data.kind == "text"),
+        metric_modes=metrics.modes,
+        git_commit=code_version(),
+        package_versions={"python": platform.python_version(), **_versions()},
+    )
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name; without one, cuda where there is one, else cpu. Raises ValueError."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _make_folder(config: Config) -> Path:
+    """The run's folder, with its spec.yaml; emptied of an earlier run's results where resume is `never`."""
     if config.output_dir is None:
         name = f"{config.dataset}-{config.model}".replace("/", "_").replace(":", "_")
-        config.output_dir = str(experiment.new_run_folder(name))
-    folder = Path(config.output_dir)
+        folder = experiment.new_run_folder(name)
+    else:
+        folder = Path(config.output_dir)
     if experiment.runs_here(folder):
         raise ValueError(f"{folder} is being run already, by process {experiment.read_state(folder)['pid']}")
     defaults = config_module.to_dict(Config()) | {"resume": config.resume}
@@ -50,32 +119,7 @@ def prepare(config: Config) -> tuple[Config, Path, torch.device]:
     if config.resume == "never":
         for name in (experiment.DONE, experiment.CHECKPOINT, experiment.BEST_CHECKPOINT, experiment.STATS):
             (folder / name).unlink(missing_ok=True)
-    _choose_seeds(config, folder)
-    device = choose_device(config.device)
-    config.device = str(device)
-    config.host_name = socket.gethostname()
-    config.git_commit = code_version()
-    config.package_versions = {"python": platform.python_version(), **_versions()}
-    return config, folder, device
-
-
-def choose_device(name: str | None) -> torch.device:
-    """The device of that name; without one, cuda where there is one, else cpu. Raises ValueError."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
-    return device
-
-
-def _choose_seeds(config: Config, folder: Path) -> None:
-    earlier = experiment.earlier_config(folder) if config.resume == "auto" else {}
-    for key in ("seed_model", "seed_training"):
-        if getattr(config, key) is None:
-            setattr(config, key, earlier.get(key, secrets.randbelow(2**31)))
+    return folder
 
 
 def _versions() -> dict[str, str]:

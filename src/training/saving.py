@@ -1,0 +1,74 @@
+"""When a run's state is saved, and which weights are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from src import experiment
+from src.config import Config
+from src.training import checkpoint
+from src.training.best import BestEpoch
+from src.training.checkpoint import HasState
+from src.training.divergence import is_finite
+from src.training.state import TrainState
+
+
+class Saver:
+    """Saves the parts of a run in checkpoint.pt, and the weights that save_freq and save_best_checkpoint ask for.
+
+    `parts` holds all that a step depends on: `model`, `optimizer` and `state` among them. `saved(step)` is called after
+    each checkpoint.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        record: Mapping[str, Any],
+        parts: Mapping[str, Any],
+        saved: Callable[[int], None],
+    ) -> None:
+        self.config, self.folder, self.record = config, folder, record
+        self.parts: Mapping[str, HasState] = parts
+        self.model: nn.Module = parts["model"]
+        self.state: TrainState = parts["state"]
+        self.saved = saved
+        self.saved_at = time.monotonic()
+
+    def resume(self, device: torch.device) -> bool:
+        """Give every part the state of checkpoint.pt; False if there is none. Raises CheckpointError."""
+        path = self.folder / experiment.CHECKPOINT
+        if not path.exists():
+            return False
+        checkpoint.load(path, self.record, self.parts, device)
+        return True
+
+    @property
+    def due(self) -> bool:
+        """Whether checkpoint_every_seconds have passed."""
+        return time.monotonic() - self.saved_at >= self.config.checkpoint_every_seconds
+
+    def save(self) -> None:
+        """Replace checkpoint.pt; a state that is not finite never replaces a good one."""
+        if not is_finite(self.model):
+            return
+        checkpoint.save(self.folder / experiment.CHECKPOINT, self.record, self.parts)
+        self.saved_at = time.monotonic()
+        self.saved(self.state.step)
+
+    def keep_weights(
+        self, models: Mapping[str, nn.Module], row: dict[str, Any], best: BestEpoch, improved: bool
+    ) -> None:
+        """Write checkpoint-<last|av>-epoch<N>.pt and best_checkpoint.pt, where the config asks for them."""
+        epoch = row["epoch"]
+        if self.config.save_freq and epoch % self.config.save_freq == 0:
+            for name, model in models.items():
+                checkpoint.save_weights(self.folder / f"checkpoint-{name}-epoch{epoch}.pt", model, row)
+        if self.config.save_best_checkpoint and improved:
+            checkpoint.save_weights(self.folder / experiment.BEST_CHECKPOINT, models[best.model], row)
