@@ -8,6 +8,7 @@ import random
 import re
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -322,6 +323,52 @@ def test_the_importing_programs_loguru_sinks_are_left_alone(small: Make) -> None
     finally:
         loguru_logger.remove(sink)  # raises if somebody else has removed it
     assert lines == ["before", "after"]
+
+
+def test_a_caller_that_puts_the_model_into_evaluation_mode_changes_no_number(small: Make, tmp_path: Path) -> None:
+    options = {"model": "tiny/resnet_8", "dataset": "sklearn/digits", "steps_per_epoch": 2, "train_length": 2}
+    options["data_splits_map"] = {"train": "train[:10%]", "test": "train[90%:]"}
+    run(small(output_dir=str(tmp_path / "quiet"), **options))
+    for _, model in experiment_generator(small(output_dir=str(tmp_path / "noisy"), **options)):
+        model.eval()
+    assert stats_without_clock(tmp_path / "quiet") == stats_without_clock(tmp_path / "noisy")
+
+
+def test_ctrl_c_in_the_callers_code_between_two_epochs_reaches_the_caller(small: Make) -> None:
+    config = small()
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        for _ in experiment_generator(config):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT] * 3 and status(folder(config)) == Status.DONE
+    with pytest.raises(KeyboardInterrupt) as caught:
+        for _ in experiment_generator(small(resume="never")):
+            signal.raise_signal(signal.SIGINT)
+    assert type(caught.value) is KeyboardInterrupt
+
+
+def test_a_run_beside_one_of_another_thread_is_rejected(small: Make, tmp_path: Path) -> None:
+    first = experiment_generator(small(output_dir=str(tmp_path / "first")))
+    next(first)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(run, small(output_dir=str(tmp_path / "other")))
+        with pytest.raises(ValueError, match="another thread of this program"):
+            other.result()
+        with pytest.raises(ValueError, match="another thread of this program"):
+            pool.submit(next, first).result()
+    run(small(output_dir=str(tmp_path / "first")))  # it can be resumed
+    run(small(output_dir=str(tmp_path / "alone")))
+    assert stats_without_clock(tmp_path / "first") == stats_without_clock(tmp_path / "alone")
+
+
+def test_a_run_may_be_in_any_one_thread(small: Make, tmp_path: Path) -> None:
+    run(small(output_dir=str(tmp_path / "main")))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(run, small(output_dir=str(tmp_path / "thread"))).result()
+    assert stats_without_clock(tmp_path / "main") == stats_without_clock(tmp_path / "thread")
 
 
 # --- corner cases -------------------------------------------------------------------------------------------

@@ -108,9 +108,13 @@ class Listeners(Listener):
             listener.saved(step)
 
     def __enter__(self) -> Listeners:
-        for listener in self.listeners:
-            listener.opened()
-            self._closing.callback(self._close, listener)
+        try:
+            for listener in self.listeners:
+                listener.opened()
+                self._closing.callback(self._close, listener)
+        except BaseException as error:  # no block is entered, so those that are open have to be closed here
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
