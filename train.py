@@ -72,7 +72,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         train_data, sizes = data.splits["train"], {name: len(split) for name, split in data.splits.items()}
         classification = data.n_classes is not None
         output_dim = config.model_output_dim or data.n_classes or 1
-        config.batch_size_accum = micro_batch_size(config)
+        config.batch_size_accum = micro_batch_size(config.batch_size, config.grad_accum_steps)
         eval_batch_size = config.eval_batch_size or max(config.batch_size_accum, 256)
         config.data_split_sizes, config.data_n_examples, config.data_n_classes = sizes, sizes["train"], data.n_classes
         config.model_input_shape, config.model_output_dim = list(data.input_shape), output_dim
@@ -87,7 +87,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         config.model_n_parameters, config.model_n_trained = count_parameters(model)
         config.model_flops = count_flops(model, data.input_shape, data.kind == "text")
         optimizer = build_optimizer(config, model)
-        average = build_average(config, model)
+        average = build_average(model, config.averaging, config.averaging_buffers)
         seed_all(config.seed_training)
 
         # --- what is evaluated, and what stats.csv will hold --------------------------------------------
@@ -145,11 +145,16 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                     check_loss(row["train/loss"], config.max_allowed_loss, state.step)
                     check_finite(model, state.step)
                 if config.averaging_buffers == "recompute" and "av" in kinds:
-                    recompute_batch_norm(models["av"], eval_batches(train_data, eval_batch_size, config, device))
+                    recompute_batch_norm(
+                        models["av"],
+                        eval_batches(train_data, eval_batch_size, device, config.num_workers, config.seed_training),
+                    )
                 for split, kind in evaluations:
                     figures = evaluate(
                         models[kind],
-                        eval_batches(data.splits[split], eval_batch_size, config, device),
+                        eval_batches(
+                            data.splits[split], eval_batch_size, device, config.num_workers, config.seed_training
+                        ),
                         loss,
                         Meter(device, classification),
                         batch_watcher(record.log, f"{split}/{kind}", config.log_interval_eval, signals.check),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import functools
 import math
 import re
@@ -24,6 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from src import families, grammar, yaml_io
+from src.hints import did_you_mean
 
 
 class ConfigError(ValueError):
@@ -379,8 +379,7 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
 
 def nearest(key: str) -> str:
     """`; did you mean ...?` for an option that does not exist; empty if nothing is near."""
-    close = difflib.get_close_matches(str(key), FIELDS, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return did_you_mean(str(key), FIELDS)
 
 
 # --- checks -------------------------------------------------------------------------------------------
@@ -408,8 +407,7 @@ def _check_limits(config: Config) -> Iterable[tuple[str, str]]:
         if value is None:
             continue
         if limits["choices"] and value not in limits["choices"]:
-            close = difflib.get_close_matches(value, limits["choices"], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(value, limits["choices"])
             yield name, f"{name}: {value!r} is not one of {', '.join(limits['choices'])}{hint}"
         if isinstance(value, float) and (math.isnan(value) or (name == "base_lr" and math.isinf(value))):
             yield name, f"{name} must be a finite number, not {value}"

@@ -7,12 +7,13 @@ these tables are also what a grid is checked against on a login node.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+
+from src.hints import did_you_mean
 
 CALLABLE = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"  # module:callable, after python/
 
@@ -82,10 +83,8 @@ def find(kind: str, name: str, table: Mapping[str, Family]) -> tuple[Family, str
     """
     prefix, slash, rest = name.partition("/")
     if prefix not in table:
-        close = difflib.get_close_matches(prefix, table, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         known = ", ".join(family.example for family in table.values())
-        raise ValueError(f"unknown {kind} {name!r}{hint or ';'} known: {known}")
+        raise ValueError(f"unknown {kind} {name!r}{did_you_mean(prefix, table) or ';'} known: {known}")
     family = table[prefix]
     # "sgd/" or "tiny" alone: the slash must be there exactly if something follows it
     if bool(slash) != bool(rest) or not re.fullmatch(family.rest, rest):

@@ -79,7 +79,7 @@ def test_each_pass_visits_each_example_once(n, batch_size, parts):
         assert sorted(labels_of(one_pass)) == list(range(n))
     for step in steps:
         assert len(step) <= options["grad_accum_steps"]
-        assert all(1 <= len(y) <= micro_batch_size(config_of(**options)) for _, y in step)
+        assert all(1 <= len(y) <= micro_batch_size(**options) for _, y in step)
         assert all(torch.equal(x[:, 0], y.float()) for x, y in step)
     assert all(len(labels_of([step])) == min(batch_size, n) for step in steps[: per_pass - 1])
 
@@ -147,7 +147,7 @@ def test_batches_leave_the_programs_random_numbers_alone(dataset, workers):
     expected = draws()
     seed()
     take(dataset, 3, batch_size=3, num_workers=workers)
-    list(eval_batches(dataset, 3, config_of(num_workers=workers), CPU))
+    list(eval_batches(dataset, 3, CPU, workers, seed=0))
 
     assert draws() == expected
 
@@ -155,9 +155,7 @@ def test_batches_leave_the_programs_random_numbers_alone(dataset, workers):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("dataset", [numbered(10), noisy_items(10)])
 def test_an_evaluation_sees_all_examples_once_in_their_order(dataset, workers):
-    config = config_of(num_workers=workers)
-
-    first, second = (list(eval_batches(dataset, 4, config, CPU)) for _ in range(2))
+    first, second = (list(eval_batches(dataset, 4, CPU, workers, seed=0)) for _ in range(2))
 
     assert [y.tolist() for _, y in first] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(first, second, strict=True))
@@ -178,13 +176,13 @@ def test_sparse_batches_hold_the_values_of_dense_ones():
             assert x_sparse.layout == torch.sparse_csr
             assert torch.equal(x_sparse.to_dense(), x)
             assert torch.equal(y_sparse, y_dense)
-    (whole,) = eval_batches(kept, 100, config_of(), CPU)
+    (whole,) = eval_batches(kept, 100, CPU, num_workers=0, seed=0)
     assert torch.equal(whole[0].to_dense(), held.x)
 
 
 def test_a_model_that_works_in_place_does_not_change_the_data():
     dataset = numbered(6)
-    for x, _ in eval_batches(dataset, 100, config_of(), CPU):
+    for x, _ in eval_batches(dataset, 100, CPU, num_workers=0, seed=0):
         x.zero_()
     assert dataset.x.sum() == 15
 

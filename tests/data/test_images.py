@@ -54,7 +54,7 @@ def loaded(config: Config, inputs: Inputs | None = None) -> tuple[Data, Batches,
     batches = train_batches(data.splits["train"], config, CPU)
     steps = list(itertools.islice(batches, 2))
     batches.close()
-    test = torch.cat([x for x, _ in eval_batches(data.splits["test"], 7, config, CPU)])
+    test = torch.cat([x for x, _ in eval_batches(data.splits["test"], 7, CPU, config.num_workers, seed=0)])
     return data, [batch for step in steps for batch in step], test
 
 
@@ -388,3 +388,10 @@ def test_a_label_that_is_no_class_is_named_with_its_item_and_split(make_config: 
 def test_as_many_means_as_channels_are_asked_for(make_config: Make, images: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"image_mean \[0.1, 0.2, 0.3\].*1 channels"):
         load_data(make_config(**images["grey"], image_mean=[0.1, 0.2, 0.3]))
+
+
+def test_model_input_shape_is_refused_unless_the_images_have_it(make_config: Make, images: dict[str, Any]) -> None:
+    found = load_data(make_config(**images["grey"])).input_shape
+    assert load_data(make_config(**images["grey"], model_input_shape=list(found))).input_shape == found
+    with pytest.raises(ValueError, match=r"model_input_shape \[784\]: .* \[1, 28, 28\]; remove it, and set image_size"):
+        load_data(make_config(**images["grey"], model_input_shape=[784]))
