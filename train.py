@@ -82,7 +82,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
 
         # --- optimizer, average, what is evaluated ------------------------------------------------------
         optimizer = build_optimizer(config, model)
-        average = build_average(config, model)
+        average = build_average(model, config.averaging, config.averaging_buffers)
         seed_all(setup.seed_training)
         models = {"last": model} | ({"av": average.module} if average is not None else {})
         evaluator = Evaluator(

@@ -7,12 +7,13 @@ these tables are also what a grid is checked against on a login node.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
+
+from src.hints import did_you_mean
 
 CALLABLE = r"[A-Za-z_][\w.]*:[A-Za-z_]\w*"  # module:callable, after python/
 
@@ -102,10 +103,8 @@ def find(kind: str, name: str, table: Mapping[str, Family]) -> tuple[Family, str
     if prefix not in table and (numbered := re.fullmatch(r"([a-z]+)([1-9]\d*)", name)):  # top5
         prefix, separator, rest = numbered[1], "", numbered[2]
     if prefix not in table:
-        close = difflib.get_close_matches(prefix, table, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         known = ", ".join(family.example for family in table.values())
-        raise ValueError(f"unknown {kind} {name!r}{hint or ';'} known: {known}")
+        raise ValueError(f"unknown {kind} {name!r}{did_you_mean(prefix, table) or ';'} known: {known}")
     family = table[prefix]
     # "sgd/" or "tiny" alone: the separator must be there exactly if something follows it
     if (separator == family.separator) != bool(rest) or not re.fullmatch(family.rest, rest):

@@ -1,4 +1,4 @@
-"""`python/<module>:<callable>`: reaching a user's own model, data set or optimizer by its name."""
+"""`python/<module>:<callable>`: import a user's own model, data set or optimizer by its name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 
 def import_callable(text: str, option: str) -> Callable[..., Any]:
-    """The object that `module:name` names, where Python's import path finds it.
+    """The object `module:name`, imported from Python's import path.
 
-    `option` is the config option that `text` comes from, for messages. Raises ValueError if the module
-    cannot be imported, or has no such callable.
+    `option` is the config option of `text`, for messages. Raises ValueError if the module cannot be imported, or has
+    no such callable.
     """
     module_name, _, attribute = text.partition(":")
     what = f"{option} 'python/{text}'"
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises
+    except Exception as error:  # the user's module may raise anything
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise ValueError(
                 f"{what}: there is no module {error.name!r} in the folder of train.py, in PYTHONPATH or installed"
@@ -32,10 +32,10 @@ def import_callable(text: str, option: str) -> Callable[..., Any]:
 
 
 def call(text: str, option: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Import the callable that `module:name` names and call it.
+    """Import the callable `module:name` and call it.
 
-    Raises ValueError if it cannot be imported or does not take these arguments. What it raises itself
-    comes through as it is: its author needs the traceback.
+    Raises ValueError if it cannot be imported or does not take these arguments. Its own exceptions pass through,
+    because its author needs the traceback.
     """
     function = import_callable(text, option)
     try:

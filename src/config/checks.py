@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable
 
 from src import families, grammar
 from src.config.options import OPTIONS, Config
+from src.hints import did_you_mean
 
 
 def check(config: Config) -> Iterable[tuple[str, str]]:
@@ -34,8 +34,7 @@ def _check_limits(config: Config) -> Iterable[tuple[str, str]]:
         if value is None:
             continue
         if limits["choices"] and value not in limits["choices"]:
-            close = difflib.get_close_matches(value, limits["choices"], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(value, limits["choices"])
             yield name, f"{name}: {value!r} is not one of {', '.join(limits['choices'])}{hint}"
         if isinstance(value, float) and (math.isnan(value) or (name == "base_lr" and math.isinf(value))):
             yield name, f"{name} must be a finite number, not {value}"
@@ -132,7 +131,7 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
     if config.model_kwargs and config.model.partition("/")[0] in ("linear", "tiny"):
         yield "model_kwargs", f"model_kwargs: {config.model!r} takes none"
     if config.layer_decay is not None and config.model.partition("/")[0] in ("linear", "tiny"):
-        yield "layer_decay", f"layer_decay: {config.model!r} does not say which parameters make a layer; leave it out"
+        yield "layer_decay", f"layer_decay: {config.model!r} does not declare its layers; remove it"
     if config.optim_alg == "sgd" and isinstance(config.momentum, str) and "," in config.momentum:
         yield "momentum", f"momentum {config.momentum!r} gives two betas, and sgd has one momentum"
     if config.model_input_shape is not None and not (

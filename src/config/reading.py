@@ -6,7 +6,6 @@ Nothing heavy is imported, so that a login node can check a large grid.
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src import grammar, yaml_io
 from src.config.checks import check
 from src.config.options import FILLED, OPTIONS, Config, to_dict, type_name
+from src.hints import did_you_mean
 
 
 class ConfigError(ValueError):
@@ -177,5 +177,4 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
 
 def nearest(key: str) -> str:
     """`; did you mean ...?` for an option that does not exist; empty if nothing is near."""
-    close = difflib.get_close_matches(str(key), OPTIONS, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return did_you_mean(str(key), OPTIONS)

@@ -1,4 +1,4 @@
-"""Data set name and split expressions -> the data of a run: `load_data`. Batches are made in batches.py."""
+"""Data set name and split expressions -> the data of a run: `load_data`. batches.py makes batches of them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["Data", "Examples", "load_data"]
 
 @dataclass
 class Data:
-    """The splits of a run by name (`train` among them) and what a model needs to know of them."""
+    """The splits of a run by name, with `train`, and what a model needs to know about them."""
 
     splits: dict[str, Examples | Items]
     n_classes: int | None  # None in regression
-    input_shape: tuple[int, ...]  # of one sample; of text: (tokens of the first one,)
-    class_names: list[str] | None = None  # by class, where the source has them
+    input_shape: tuple[int, ...]  # of one sample; for text: (number of tokens of the first one,)
+    class_names: list[str] | None = None  # by class, if the source has them
     kind: str = "tensor"  # tensor, image or text
 
     @property
@@ -38,44 +38,44 @@ class Data:
         return isinstance(train, Examples) and train.sparse
 
     def to(self, device: torch.device) -> Data:
-        """The same, with what is held in memory on `device`."""
+        """The same data; those in memory are moved to `device`."""
         return dataclasses.replace(self, splits={name: split.to(device) for name, split in self.splits.items()})
 
 
 def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Data:
-    """Read `config.dataset` and cut it as `config.data_splits_map` says, in the form of a model's `inputs`.
+    """Read `config.dataset` and cut it by `config.data_splits_map`, in the form that a model's `inputs` ask for.
 
-    `seed` is that of the augmentation. Labels become 0..k-1 in the order of the source's own, whatever those are: {-1, 1}, from 1, or with gaps.
-    Raises ValueError for what a user can mend: an unknown name or split, an empty one, data that cannot be
-    fetched, a loss that does not go with the data.
+    `seed` is that of the augmentation. Labels become 0..k-1, in the order of the source's labels, such as {-1, 1} or {1, 2, 5}. Raises ValueError for
+    what a user can fix: an unknown name or split, an empty split, data that cannot be fetched, a loss or an option
+    that does not fit the data.
     """
     inputs = inputs or Inputs()
     config = dataclasses.replace(config, data_splits_map=grammar.parse_splits_map(config.data_splits_map))
     source = _read(config, inputs)
     if source.kind != "image":
         _check_no_augmentation(config)
-    classes = labels.encode(source, config)
-    splits = select(source, config)
+    classes = labels.encode(source, config.dataset)
+    splits = select(source, config.data_splits_map, config.data_split_seed)
     for other in _other_data_sets(config):
         splits |= _from_other(other, source, classes, inputs, config)
     splits = {name: splits[name] for name in config.data_splits_map}  # in the order of the config
     if config.cv_folds is not None:
-        splits = hold_out_fold(splits, source.task, config)
+        splits = hold_out_fold(splits, source.task, config.cv_folds, config.cv_fold, config.data_split_seed)
     if source.standardize:
         _standardize(splits)
     n_classes = None if source.task == "regression" else len(classes) if classes is not None else source.n_classes
-    ready = _ready(splits, source.kind, inputs, n_classes, config, seed)
+    ready = _for_batches(splits, source.kind, inputs, n_classes, config)
     return Data(ready, n_classes, _sample_shape(ready["train"]), source.class_names, source.kind)
 
 
 def _read(config: Config, inputs: Inputs) -> Source:
     family, name = families.find("dataset", config.dataset, families.DATA)
     source: Source = family.load().load_source(name, config)
-    if source.task == "regression" and config.loss in ("log", "xentropy"):
+    if source.task == "regression" and config.loss in families.CROSS_ENTROPY:
         raise ValueError(f"loss {config.loss!r} is for classification, and {config.dataset!r} is regression; use mse")
     if (source.kind == "text") != (inputs.tokenizer is not None):
-        what = "is text" if source.kind == "text" else "is no text"
-        reads = "reads text" if inputs.tokenizer is not None else "does not read text; use a model of texts, hf/<name>"
+        what = "is text" if source.kind == "text" else "is not text"
+        reads = "reads text" if inputs.tokenizer is not None else "does not read text; use a text model, hf/<name>"
         raise ValueError(f"dataset {config.dataset!r} {what}, and model {config.model!r} {reads}")
     if source.kind == "text":
         source.splits = {
@@ -88,34 +88,37 @@ def _read(config: Config, inputs: Inputs) -> Source:
 def _check_no_augmentation(config: Config) -> None:
     for name, option in OPTIONS.items():
         if name == "augment_repeats" or option.metadata["section"] != "Augmentation of images":
-            continue  # one's own data set may augment by itself, and repeats are for it too
+            continue  # a user's own data set may augment its items, and repeats are for it too
         if getattr(config, name) != getattr(Config(), name):
-            raise ValueError(f"{name} is for images, and {config.dataset!r} is not; leave it out")
+            raise ValueError(f"{name} is for images, and {config.dataset!r} is not; remove it")
 
 
-def _ready(
+def _for_batches(
     splits: dict[str, Split], kind: str, inputs: Inputs, n_classes: int | None, config: Config, seed: int
 ) -> dict[str, Examples | Items]:
-    """Splits as they come -> splits that batches are made from."""
+    """Splits as a source has them -> splits that batches are made from."""
     if kind == "image":
         assert n_classes is not None
         return image_splits(splits, inputs, config, n_classes, seed)  # type: ignore[arg-type]  # Datasets, as of one kind
+    shape = config.model_input_shape
     ready: dict[str, Examples | Items] = {}
     for name, part in splits.items():
         if isinstance(part, Examples):
-            ready[name] = part if config.model_input_shape is None else _viewed(part, config.model_input_shape)
+            ready[name] = part if shape is None else _view(part, shape)
         elif kind == "text":
             ready[name] = Items(part, name, n_classes, collate=functools.partial(padded, inputs.tokenizer))
         else:
-            ready[name] = Items(part, name, n_classes, config.model_input_shape)
+            ready[name] = Items(part, name, n_classes, shape)
+    if kind == "text" and shape is not None and tuple(shape) != _sample_shape(ready["train"]):
+        raise ValueError(f"model_input_shape {shape}: {config.dataset!r} is text, which has no fixed shape; remove it")
     return ready
 
 
-# --- splits that are taken from another data set --------------------------------------------------------
+# --- splits from another data set ---------------------------------------------------------------------
 
 
 def _other_data_sets(config: Config) -> list[Config]:
-    """For each other data set that data_splits_map names, a config of it and of the splits that are taken from it."""
+    """A config for each other data set that data_splits_map names, with the splits that are taken from it."""
     maps: dict[str, dict[str, str]] = {}
     for split, text in config.data_splits_map.items():
         dataset, expression = grammar.split_source(text)
@@ -129,18 +132,18 @@ def _other_data_sets(config: Config) -> list[Config]:
 def _from_other(
     other: Config, source: Source, classes: Tensor | None, inputs: Inputs, config: Config
 ) -> dict[str, Split]:
-    """The splits that `other` names, with their labels in the classes of `source`."""
+    """The splits that `other` names, with their labels as classes of `source`."""
     read = _read(other, inputs)
     if (read.kind, read.task) != (source.kind, source.task):
         raise ValueError(
             f"{other.dataset!r} holds {read.kind}s for {read.task}, and {config.dataset!r} {source.kind}s for {source.task}"
         )
-    splits = select(read, other)
+    splits = select(read, other.data_splits_map, other.data_split_seed)
     own = next(iter(source.splits.values()))
     for name, part in splits.items():
         if isinstance(part, Examples) != isinstance(own, Examples):
             raise ValueError(
-                f"split {name!r}: of {other.dataset!r} and {config.dataset!r} one is held in memory and one is read "
+                f"split {name!r}: one of {other.dataset!r} and {config.dataset!r} is in memory, the other is read "
                 "item by item; both must be of one kind"
             )
         if isinstance(part, Examples):
@@ -157,18 +160,18 @@ def _check_alike(name: str, part: Examples, train: Examples, dataset: str) -> No
             f"and train {list(train.sample_shape)}"
         )
     if part.sparse != train.sparse:
-        held = {True: "sparse", False: "dense"}
+        form = {True: "sparse", False: "dense"}
         raise ValueError(
-            f"split {name!r}, of {dataset!r}, is {held[part.sparse]}, and train {held[train.sparse]}; "
-            "raise max_dense_gb to hold both as dense"
+            f"split {name!r}, of {dataset!r}, is {form[part.sparse]}, and train {form[train.sparse]}; "
+            "raise max_dense_gb to store both as dense"
         )
 
 
-# --- samples --------------------------------------------------------------------------------------------
+# --- samples ------------------------------------------------------------------------------------------
 
 
 def _standardize(splits: dict[str, Split]) -> None:
-    """Shift and scale each feature by its mean and deviation over the train split; a constant one is only shifted."""
+    """Shift and scale each feature by its mean and deviation over the train split; a constant feature is only shifted."""
     from sklearn.preprocessing import StandardScaler
 
     parts = {name: part for name, part in splits.items() if isinstance(part, Examples)}
@@ -177,21 +180,21 @@ def _standardize(splits: dict[str, Split]) -> None:
         splits[name] = Examples(torch.from_numpy(scaler.transform(part.x.double())).float(), part.y)
 
 
-def _viewed(part: Examples, wanted: list[int]) -> Examples:
-    shape = view_shape(part.sample_shape, wanted)
-    if shape == part.sample_shape:
+def _view(part: Examples, shape: list[int]) -> Examples:
+    view = view_shape(part.sample_shape, shape)
+    if view == part.sample_shape:
         return part
     if not isinstance(part.x, Tensor):
         raise ValueError(
-            f"model_input_shape {wanted}: the data are sparse and have no other shape; "
-            "raise max_dense_gb to hold them as dense"
+            f"model_input_shape {shape}: the data are sparse and have no other shape; "
+            "raise max_dense_gb to store them as dense"
         )
-    return Examples(part.x.reshape(-1, *shape), part.y)
+    return Examples(part.x.reshape(-1, *view), part.y)
 
 
 def _sample_shape(split: Examples | Items) -> tuple[int, ...]:
     if isinstance(split, Examples):
         return split.sample_shape
-    with seeded(0):  # reading an item may draw random numbers, and must not move the program's own
+    with seeded(0):  # reading an item may draw random numbers, and must not change the program's generators
         x = split[0][0]
     return tuple(x["input_ids"].shape if isinstance(x, dict) else x.shape)

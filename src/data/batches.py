@@ -1,7 +1,7 @@
-"""Batches: whole tensors indexed at once where the data are in memory, a DataLoader elsewhere.
+"""Batches: data in memory are indexed as whole tensors, all other data go through a DataLoader.
 
-The order of the data is a function of (seed_training, pass), the randomness of a sample of (seed_training,
-pass, index). So batches depend neither on the number of workers nor on where a run was stopped and resumed.
+The order of the data is a function of (seed, pass), the randomness of a sample of (seed, pass,
+index). So batches depend neither on the number of workers nor on where a run was stopped and resumed.
 """
 
 from __future__ import annotations
@@ -39,63 +39,60 @@ def train_batches(
 ) -> Generator[list[Batch], None, None]:
     """Endless; each item is one optimizer step: the list of its micro-batches (x, y) on `device`.
 
-    Each pass visits every example once. Started at any `start_step` (optimizer steps since the beginning of
-    the run) it gives what an uninterrupted run would have seen from there. Closing it ends its workers.
+    Each pass visits every example once. From any `start_step` (optimizer steps since the beginning of the run) it
+    yields what an uninterrupted run yields from there. Closing it ends its workers.
     """
     size, repeats = micro_batch_size(config.batch_size, config.grad_accum_steps), config.augment_repeats
-    if isinstance(dataset, Examples) and dataset.sparse:
-        steps = (ids // repeats for _, ids in _steps(len(dataset), config, seed, start_step, dataset.device))
-        yield from sparse_steps(dataset, steps, size, device)
-        return
-    if isinstance(dataset, Examples):
-        for number, step_ids in _steps(len(dataset), config, seed, start_step, dataset.device):
+    where = dataset.device if isinstance(dataset, Examples) else torch.device("cpu")
+    steps = _steps(len(dataset), config.batch_size, repeats, seed, start_step, where)
+    if isinstance(dataset, Items):
+        keys = ([(number, i) for i in ids.tolist()] for number, ids in steps)
+        yield from _load(dataset, keys, size, device, config.num_workers, seed, repeats)
+    elif dataset.sparse:
+        yield from sparse_steps(dataset, (ids // repeats for _, ids in steps), size, device)
+    else:
+        for number, step_ids in steps:
             yield [
-                _finished(dataset, dataset.at(ids if repeats == 1 else ids // repeats, device), number, ids)
+                _transform(dataset, dataset.at(ids if repeats == 1 else ids // repeats, device), number, ids)
                 for ids in step_ids.split(size)
             ]
-        return
-    keys = (
-        [(number, i) for i in ids.tolist()]
-        for number, ids in _steps(len(dataset), config, seed, start_step, torch.device("cpu"))
-    )
-    yield from _loaded(dataset, keys, size, repeats, config.num_workers, seed, device)
 
 
 def eval_batches(
     dataset: Examples | Items, batch_size: int, device: torch.device, num_workers: int, seed: int
 ) -> Iterator[Batch]:
-    """Once over the data in order, in batches (x, y) on `device`."""
+    """One pass over the data in order, in batches (x, y) on `device`. `seed`: for items that draw random numbers."""
     if isinstance(dataset, Examples):
         for indices in torch.arange(len(dataset), device=dataset.device).split(batch_size):
-            yield _finished(dataset, dataset.at(indices, device), 0, indices)
+            yield _transform(dataset, dataset.at(indices, device), 0, indices)
         return
-    n = len(dataset)
-    keys = ([(0, index) for index in range(n)[start : start + batch_size]] for start in range(0, n, batch_size))
-    for (batch,) in _loaded(dataset, keys, batch_size, 1, num_workers, seed, device):
+    keys = ([(0, index) for index in indices.tolist()] for indices in torch.arange(len(dataset)).split(batch_size))
+    for (batch,) in _load(dataset, keys, batch_size, device, num_workers, seed):
         yield batch
 
 
-def _finished(dataset: Examples | Items, batch: Batch, number: int, ids: Tensor) -> Batch:
+def _transform(dataset: Examples | Items, batch: Batch, number: int, ids: Tensor) -> Batch:
     return batch if dataset.transform is None else dataset.transform(*batch, number, ids)
 
 
 # --- order --------------------------------------------------------------------------------------------
 
 
-def _steps(n: int, config: Config, seed: int, start_step: int, device: torch.device) -> Iterator[tuple[int, Tensor]]:
-    """Endless (pass, ids of the samples), one an optimizer step. Several processes would share a step's here.
+def _steps(
+    n: int, batch_size: int, repeats: int, seed: int, start_step: int, device: torch.device
+) -> Iterator[tuple[int, Tensor]]:
+    """Endless (pass, sample ids), one an optimizer step. Several processes would share the ids of a step here.
 
     An id is the index of the example; with augment_repeats, index * augment_repeats + number of the copy.
     """
-    first_pass, skip = divmod(start_step, steps_per_pass(n, config.batch_size))
+    first_pass, skip = divmod(start_step, steps_per_pass(n, batch_size))
     for number in itertools.count(first_pass):
         order = pass_order(n, seed, number)
-        if config.augment_repeats > 1:
-            copies = torch.arange(config.augment_repeats)
-            order = (order[:, None] * config.augment_repeats + copies).flatten()[:n]
-        if device.type == "cuda":  # a copy from pinned memory does not wait for the steps that are queued
+        if repeats > 1:
+            order = (order[:, None] * repeats + torch.arange(repeats)).flatten()[:n]
+        if device.type == "cuda":  # a copy from pinned memory does not wait for the queued steps
             order = order.pin_memory().to(device, non_blocking=True)
-        yield from ((number, ids) for ids in order.split(config.batch_size)[skip:])
+        yield from ((number, ids) for ids in order.split(batch_size)[skip:])
         skip = 0
 
 
@@ -105,13 +102,13 @@ def pass_order(n: int, seed: int, number: int) -> Tensor:
     return torch.randperm(n, generator=generator)
 
 
-# --- data that are loaded item by item ----------------------------------------------------------------
+# --- data that are read item by item ------------------------------------------------------------------
 
 
 class _SeededItems(Dataset):
     """Reads sample `id` for pass `number` with random numbers that depend on these two and the seed only.
 
-    What is wrong with an item is handed on as a value: an exception of a worker process comes with its traceback.
+    A bad item is returned as a value: an exception of a worker process would arrive with its traceback as message.
     """
 
     def __init__(self, dataset: Items, seed: int, repeats: int) -> None:
@@ -126,39 +123,39 @@ class _SeededItems(Dataset):
                 return error
 
 
-def _loaded(
+def _load(
     dataset: Items,
     keys: Iterator[list[tuple[int, int]]],
     size: int,
-    repeats: int,
+    device: torch.device,
     num_workers: int,
     seed: int,
-    device: torch.device,
+    repeats: int = 1,
 ) -> Iterator[list[Batch]]:
     """For each list of (pass, id): its items, collated into batches of `size`, on `device`.
 
-    One iterator for all passes: workers start once and read ahead across passes.
+    One iterator serves all passes, so workers start once and read ahead across passes.
     """
     loader = DataLoader(
         _SeededItems(dataset, seed, repeats),
         batch_sampler=keys,
         collate_fn=functools.partial(_collate, dataset.collate, size),
         num_workers=num_workers,
-        worker_init_fn=_leave_stopping_to_trainer,
+        worker_init_fn=_ignore_stop_signals,
         pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # it would draw from the global generator otherwise
+        generator=torch.Generator(),  # without one it draws from the global generator
     )
     for loaded in loader:
         if isinstance(loaded, BadItem):
             raise loaded
         number, batches = loaded
-        yield [_finished(dataset, (_moved(x, device), _moved(y, device)), number, ids) for x, y, ids in batches]
+        yield [_transform(dataset, (_to(device, x), _to(device, y)), number, ids) for x, y, ids in batches]
 
 
 def _collate(
     collate: Callable[[list[Any]], Any], size: int, items: list[Any]
 ) -> tuple[int, list[tuple[Any, Tensor, Tensor]]] | BadItem:
-    """(pass, [x, y and ids of each batch of `size`]) of the items of one step."""
+    """The items of one step -> (pass, [(x, y, ids) of each batch of `size`]), or the first bad item."""
     for item in items:
         if isinstance(item, BadItem):
             return item
@@ -170,14 +167,14 @@ def _collate(
     return items[0][1][0], batches
 
 
-def _moved(x: Any, device: torch.device) -> Any:
+def _to(device: torch.device, x: Any) -> Any:
     if isinstance(x, dict):
         return {key: value.to(device, non_blocking=True) for key, value in x.items()}
     return x.to(device, non_blocking=True)
 
 
-def _leave_stopping_to_trainer(worker: int) -> None:
-    """Ctrl-C and the scheduler's signals reach all processes; the training process still needs its workers
-    to finish the step, and ends them itself."""
+def _ignore_stop_signals(worker: int) -> None:
+    """Ctrl-C and the scheduler's signals reach all processes; the training process needs its workers to finish the
+    step, and ends them itself."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

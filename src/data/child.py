@@ -1,7 +1,7 @@
-"""Processes forked from the one that trains, for libraries that must not run in it.
+"""Forked child processes, for libraries that must not run in the process that trains.
 
-array_record starts threads and takes locks that later forks, such as DataLoader's workers, inherit broken and
-crash on; TensorFlow would take a GPU, and memory for good.
+array_record starts threads and takes locks; later forks, such as DataLoader's workers, inherit them broken and
+crash. TensorFlow would occupy a GPU, and memory, until the process ends.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from src.signals import STOP_SIGNALS
 
-def start(life: Callable[..., None], *arguments: Any) -> Connection:
-    """Fork a process that does `life(connection, *arguments)`; returns the other end of the connection.
 
-    The process ends when `life` returns, when nobody holds the other end any more, or with this one.
+def start(main: Callable[..., None], *arguments: Any) -> Connection:
+    """Fork a process that calls `main(connection, *arguments)`; returns the other end of the connection.
+
+    The process ends when `main` returns, when every copy of the other end is closed, or with this process.
     """
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    context.Process(target=_live, args=(ours, theirs, life, arguments), daemon=True).start()
+    context.Process(target=_run, args=(ours, theirs, main, arguments), daemon=True).start()
     theirs.close()
     return ours
 
 
 def call(function: Callable[[], None]) -> None:
-    """Call `function` in a process of its own and wait for it; what it raises is raised here.
+    """Call `function` in a child process and wait for it; an exception that it raises is raised here.
 
-    Raises OSError if the process is killed.
+    Raises OSError if the child is killed.
     """
     try:
         error = start(_answer, function).recv()
@@ -39,14 +41,14 @@ def call(function: Callable[[], None]) -> None:
         raise error
 
 
-def _live(ours: Connection, theirs: Connection, life: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _run(ours: Connection, theirs: Connection, main: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     ours.close()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # with it a process ends its children when it ends
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, signal.SIG_IGN)  # they reach all processes of a job, and the one that asks decides
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # they reach all processes of a job, and the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # but by this one the parent ends its children
     try:
-        life(theirs, *arguments)
-    except (EOFError, BrokenPipeError):  # nobody asks any more
+        main(theirs, *arguments)
+    except (EOFError, BrokenPipeError):  # the parent has closed its end
         return
 
 

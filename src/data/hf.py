@@ -1,27 +1,26 @@
 """`hf/<name or folder>[:<configuration>]`: images or texts with labels, through Hugging Face datasets.
 
-The name is one of the hub's (`hf/stanfordnlp/imdb`, `hf/nyu-mll/glue:sst2`), or a folder of Parquet, JSON, CSV or
-image files, or one that `save_to_disk` wrote. A split that comes class by class, as imdb and folders of images do,
-is shuffled once, so that any slice has all classes; others stay in their order. What is read is kept as Arrow files
-under data_dir/hf, and texts are kept there as tokens; once a data set is there the network is not asked again.
+The name is one on the hub (`hf/stanfordnlp/imdb`, `hf/nyu-mll/glue:sst2`), or a folder of Parquet, JSON, CSV or image
+files, or a folder that `save_to_disk` wrote. A split that comes class by class, as imdb and image folders do, is
+shuffled once, so that every slice has all classes; other splits keep their order. Data are stored as Arrow files under
+data_dir/hf, texts also as tokens; once a data set is there, the network is not used again.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from src import hub
 from src.config import Config
-from src.data.source import Source, Split
-from src.data.splits import named_splits, stratified_order
+from src.data.source import Labelled, Source, Split
+from src.data.splits import named_splits
 from src.data.texts import Texts, quiet
+from src.hints import did_you_mean
 from src.optional import require
 
 _LABELS = ("label", "labels", "fine_label", "target", "class", "category", "intent")
@@ -41,10 +40,10 @@ _TEXTS = (
 
 
 def load_source(name: str, config: Config) -> Source:
-    """Images if the data have an image column (and `text_columns` is not set), else texts, tokenised when asked to be.
+    """Images if the data have an image column and `text_columns` is not set, else texts, which are tokenised later.
 
-    Raises ValueError for what a user can mend: data that cannot be had or read, columns that are not found by
-    the usual names, labels that are no classes or are missing.
+    Raises ValueError for what a user can fix: data that cannot be fetched or read, columns without a usual name,
+    labels that are not classes or are missing.
     """
     require("datasets", "datasets", f"dataset {config.dataset!r}")
     parts = _read(name, config)
@@ -57,41 +56,29 @@ def load_source(name: str, config: Config) -> Source:
     labels, class_names = _labels(parts, label, config)
     splits: dict[str, Split] = {}
     for split in named:
-        _refuse_missing(labels[split], split, label, config)
-        rows = parts[split].select_columns(columns)
-        if _class_by_class(labels[split]):
-            order = stratified_order(labels[split], config.data_split_seed)
-            rows, labels[split] = rows.select(order), labels[split][order]
-        title = f"split {split!r} of {config.dataset!r}"
-        splits[split] = (
-            Images(rows, labels[split], title)
-            if is_image
-            else Texts(rows, labels[split], title, Path(config.data_dir) / "hf" / "tokens")
-        )
-    return Source(splits, n_classes=len(class_names), class_names=class_names, kind="image" if is_image else "text")
+        _check_labels(labels[split], split, label, config)
+        rows, title = parts[split].select_columns(columns), f"split {split!r} of {config.dataset!r}"
+        if is_image:
+            splits[split] = Images(rows, labels[split], title)
+        else:
+            splits[split] = Texts(rows, labels[split], title, Path(config.data_dir) / "hf" / "tokens")
+    kind: Literal["image", "text"] = "image" if is_image else "text"
+    return Source(splits, shuffle="sorted", n_classes=len(class_names), class_names=class_names, kind=kind)
 
 
-# --- the rows -----------------------------------------------------------------------------------------
+class Images(Labelled):
+    """Items (PIL image, label) from a table with one column."""
 
-
-class Images(Dataset):
-    """Items (PIL image as decoded, label)."""
-
-    def __init__(self, rows: Any, labels: np.ndarray, title: str) -> None:
-        self.rows, self.labels, self.title = rows, labels, title
-        (self.column,) = rows.column_names
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        return self.rows[index][self.column], int(self.labels[index])
+    def read(self, index: int) -> Any:
+        (image,) = self.data[index].values()
+        return image
 
     def describe(self, index: int) -> str:
         from datasets import Image
 
-        file = self.rows.cast_column(self.column, Image(decode=False))[index][self.column]["path"]
-        return f"image {index} of {self.title}" + (f" ({file})" if file else "")
+        (column,) = self.data.column_names
+        file = self.data.cast_column(column, Image(decode=False))[index][column]["path"]
+        return super().describe(index) + (f" ({file})" if file else "")
 
 
 # --- columns ------------------------------------------------------------------------------------------
@@ -100,9 +87,9 @@ class Images(Dataset):
 def _text_columns(features: Any, config: Config) -> list[str]:
     if config.text_columns is not None:
         columns = [column.strip() for column in config.text_columns.split(",")]
-        _refuse_unknown("text_columns", columns, features, config)
+        _check_columns("text_columns", columns, features, config)
         if len(columns) > 2:
-            raise ValueError(f"text_columns {config.text_columns!r} must name one column, or two joined by a comma")
+            raise ValueError(f"text_columns {config.text_columns!r} must name one column, or two, separated by a comma")
         return columns
     texts = [
         column for column, feature in features.items() if getattr(feature, "dtype", "") in ("string", "large_string")
@@ -119,12 +106,12 @@ def _text_columns(features: Any, config: Config) -> list[str]:
     )
 
 
-def _label_column(features: Any, config: Config, taken: Sequence[str]) -> str:
+def _label_column(features: Any, config: Config, used: Sequence[str]) -> str:
     if config.label_column is not None:
-        _refuse_unknown("label_column", [config.label_column], features, config)
+        _check_columns("label_column", [config.label_column], features, config)
         return config.label_column
     for usual in _LABELS:
-        if usual in features and usual not in taken:
+        if usual in features and usual not in used:
             return usual
     classes = [column for column, feature in features.items() if type(feature).__name__ == "ClassLabel"]
     if len(classes) == 1:
@@ -135,46 +122,44 @@ def _label_column(features: Any, config: Config, taken: Sequence[str]) -> str:
     )
 
 
-def _refuse_unknown(option: str, columns: Sequence[str], features: Any, config: Config) -> None:
+def _check_columns(option: str, columns: Sequence[str], features: Any, config: Config) -> None:
     for column in columns:
         if column not in features:
-            close = difflib.get_close_matches(column, features, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(features)}"
-            raise ValueError(f"{option}: dataset {config.dataset!r} has no column {column!r}; {hint}")
+            hint = did_you_mean(column, features) or f"; it has {', '.join(features)}"
+            raise ValueError(f"{option}: dataset {config.dataset!r} has no column {column!r}{hint}")
 
 
 def _labels(parts: dict[str, Any], column: str, config: Config) -> tuple[dict[str, np.ndarray], list[str]]:
-    """int64 labels of each split, -1 where there is none, and the names of the classes.
+    """int64 labels of each split, -1 for a missing label, and the names of the classes.
 
-    Classes that the data set does not declare are the sorted values of all its splits, so that they do not
-    depend on which splits are used; a split whose labels are all -1 is one without labels.
+    If the data set does not declare its classes, they are the sorted values of all its splits, so that they do not
+    depend on which splits are used; a split whose labels are all -1 is a split without labels.
     """
-    kinds = {str(part.features.get(column)): part.features.get(column) for part in parts.values()}
-    if len(kinds) > 1:
+    features = {str(part.features.get(column)): part.features.get(column) for part in parts.values()}
+    if len(features) > 1:
         raise ValueError(f"the splits of {config.dataset!r} do not agree on the classes in column {column!r}")
-    (feature,) = kinds.values()
+    (feature,) = features.values()
     values = {split: part.select_columns([column]).to_pandas()[column] for split, part in parts.items()}
     if type(feature).__name__ == "ClassLabel":
-        return {split: held.fillna(-1).to_numpy(np.int64) for split, held in values.items()}, list(feature.names)
+        return {split: series.fillna(-1).to_numpy(np.int64) for split, series in values.items()}, list(feature.names)
 
     import pandas as pd
 
     dtype = getattr(feature, "dtype", None)  # of a single value; lists have none
     known: list[Any] = []
     if dtype is not None:
-        known = sorted(
-            pd.concat([held.dropna() for held in values.values() if not (held == -1).all()] or [pd.Series()]).unique()
-        )
+        labelled = [series.dropna() for series in values.values() if not (series == -1).all()]
+        known = sorted(pd.concat(labelled or [pd.Series()]).unique())
     if dtype is None or any(isinstance(value, float) and not value.is_integer() for value in known):
         raise ValueError(
-            f"column {column!r} of {config.dataset!r} holds {dtype or 'several values a row'}, which are no classes; "
-            "set label_column to another one"
+            f"column {column!r} of {config.dataset!r} holds {dtype or 'several values a row'}, which are not classes; "
+            "set label_column to another column"
         )
-    codes = {split: pd.Index(known).get_indexer(held) for split, held in values.items()}  # -1 for what is not known
+    codes = {split: pd.Index(known).get_indexer(series) for split, series in values.items()}  # -1 for other values
     return codes, [str(int(value)) if isinstance(value, float) else str(value) for value in known]
 
 
-def _refuse_missing(labels: np.ndarray, split: str, column: str, config: Config) -> None:
+def _check_labels(labels: np.ndarray, split: str, column: str, config: Config) -> None:
     missing = np.flatnonzero(labels < 0)
     if len(missing):
         raise ValueError(
@@ -182,12 +167,6 @@ def _refuse_missing(labels: np.ndarray, split: str, column: str, config: Config)
             f"{column!r}, the first is example {missing[0]}; use another split, or save the data without them "
             "(filter and save_to_disk of datasets) and name that folder"
         )
-
-
-def _class_by_class(labels: np.ndarray) -> bool:
-    """Whether all examples of a class stand together, for several classes of several examples."""
-    n_classes = len(np.unique(labels))
-    return 1 < n_classes < len(labels) and np.count_nonzero(np.diff(labels)) == n_classes - 1
 
 
 # --- reading ------------------------------------------------------------------------------------------
@@ -202,7 +181,7 @@ def _read(name: str, config: Config) -> dict[str, Any]:
     try:
         with quiet():
             if folder.is_file():
-                raise ValueError("it is a file; name the folder that holds it")
+                raise ValueError("it is a file; name the folder that contains it")
             if not folder.is_dir():
                 return dict(_from_hub(path, subset or None, config))
             with hub.cache_only():
@@ -215,17 +194,17 @@ def _read(name: str, config: Config) -> dict[str, Any]:
 
 
 def _from_hub(path: str, subset: str | None, config: Config) -> Any:
-    """What the hub has under that name: from data_dir, else from the hub."""
+    """The data set that the hub has under that name: from data_dir, else from the hub."""
     import datasets
     from huggingface_hub import constants
 
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path):  # as no name on the hub looks
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path):  # the form of every name on the hub
         raise ValueError("there is no such folder")
-    # a folder for each name: in a shared one, a name without configuration would find whichever is there
+    # one folder per name: in a shared one, a name without configuration finds whatever configuration is there
     cache = Path(config.data_dir) / "hf" / "--".join(filter(None, [*path.split("/"), subset]))
     by_hand = (
         f"copy {cache} from a machine with network, or put the files of {constants.ENDPOINT}/datasets/{path} "
-        "in a folder and name that: hf/<folder>"
+        "in a folder and name it: hf/<folder>"
     )
     try:
         with hub.cache_only():
@@ -238,12 +217,12 @@ def _from_hub(path: str, subset: str | None, config: Config) -> Any:
             return datasets.load_dataset(path, subset, cache_dir=str(cache))
     except OSError as error:
         raise ValueError(
-            f"there is no such folder, it is not in {cache} and it could not be fetched ({_reason(error)}); {by_hand}"
+            f"there is no such folder, it is not in {cache}, and it could not be fetched ({_reason(error)}); {by_hand}"
         ) from error
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of an error of datasets, or of what caused it; of an unknown configuration, those there are."""
+    """The first line of an error of datasets, or of its cause; for an unknown configuration, the known ones."""
     there_are = re.search(r"(?:Available|available configs): (\[.*\])", str(error))
     if there_are:
         names = ", ".join(re.findall(r"'([^']*)'", there_are[1]))

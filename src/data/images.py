@@ -1,14 +1,15 @@
-"""Images -> what a model gets: one stage an image, one stage a batch.
+"""Images -> the input of a model, in two stages: single images, then batches.
 
-An image becomes a uint8 tensor (channels, height, width): resized and cropped as the model wants it and, in
-training, whatever of timm's augmentation works on single images. Where nothing random is done to it, that is
-done once and kept in memory (image_memory_gb). A batch is then flipped, shifted, normalised and mixed on its
-device. All random numbers are functions of (seed_training, pass, sample), on every path the same.
+An image becomes a uint8 tensor (channels, height, width), resized and cropped to the form that the model takes; in
+training, timm's augmentation of single images is applied too. Without random steps this is done once, and the result
+is kept in memory (image_memory_gb). A batch is then flipped, shifted, normalised and mixed on its device. All random
+numbers are functions of (seed, pass, sample), so they are the same with and without memory.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,32 +19,38 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from src import torchvision_cpu
 from src.config import Config
 from src.data.randomness import seeded, torch_seed
 from src.data.source import Batch, Examples, Inputs, Items, describe
 
-_PLACES, _MIXING = 1, 2  # what random numbers are for, beside those of the order and of single images
+_PLACEMENT, _MIXING = 1, 2  # keys of random numbers, beside those for the order and for single images
 
 
 def image_splits(
     splits: Mapping[str, Dataset], inputs: Inputs, config: Config, n_classes: int, seed: int
 ) -> dict[str, Examples | Items]:
-    """Splits whose items are (PIL image, label) -> splits ready for batches; in memory, the train split first, while
-    image_memory_gb allows. Raises ValueError for images that do not fit each other or the model."""
-    torchvision_cpu.mend()
+    """Splits with items (PIL image, label) -> splits that batches are made from, in memory while image_memory_gb allows.
+
+    Raises ValueError for images that do not fit each other, the model, or model_input_shape.
+    """
     one_size = inputs.size is None and config.image_size is None
-    inputs = _decided(inputs, config, splits["train"])
+    inputs = _complete(inputs, config, splits["train"])
     assert inputs.size is not None and inputs.channels is not None
+    shape = (inputs.channels, *inputs.size)
+    if config.model_input_shape is not None and tuple(config.model_input_shape) != shape:
+        raise ValueError(
+            f"model_input_shape {config.model_input_shape}: the images of {config.dataset!r} have shape {list(shape)}; "
+            "remove it, and set image_size for another size"
+        )
     free = config.image_memory_gb * 1e9
     ready: dict[str, Examples | Items] = {}
     for name, dataset in splits.items():
         augmented = name == "train" and _augments_single_images(config)
-        items = Items(dataset, name, n_classes, sample=_Read(inputs, config if augmented else None, one_size))
-        needed = len(items) * inputs.channels * inputs.size[0] * inputs.size[1]
+        items = Items(dataset, name, n_classes, sample=_ToTensor(inputs, config if augmented else None, one_size))
+        needed = len(items) * math.prod(shape)
         if not augmented and needed <= free:
             free -= needed
-            ready[name] = _decoded(items, (len(items), inputs.channels, *inputs.size))
+            ready[name] = _decode(items, (len(items), *shape))
         else:
             ready[name] = items
         ready[name].transform = (
@@ -52,17 +59,18 @@ def image_splits(
     return ready
 
 
-def _decided(inputs: Inputs, config: Config, train: Dataset) -> Inputs:
-    """The model's wishes, with the options that override them, and the first training image's size and channels for the rest."""
+def _complete(inputs: Inputs, config: Config, train: Dataset) -> Inputs:
+    """`inputs`, overridden by the options of the config; size and channels that are still unknown are those of the first
+    training image."""
     try:
         image = train[0][0]
-    except Exception as error:  # any: decoders of images raise what they like
+    except Exception as error:  # image decoders raise errors of any type
         raise ValueError(f"{describe(train, 0)} cannot be read: {error}") from error
     channels = inputs.channels or (1 if image.mode in ("1", "L", "I", "I;16", "F") else 3)
 
     def by_channel(option: str, values: tuple[float, ...]) -> tuple[float, ...]:
         asked = getattr(config, option)
-        if asked is None:  # of colours: their average for grey images
+        if asked is None:  # grey images get the average over the colours
             return values if len(values) == channels else (sum(values) / len(values),) * channels
         if len(asked) not in (1, channels):
             raise ValueError(f"{option} {asked}: the images have {channels} channels")
@@ -79,8 +87,8 @@ def _decided(inputs: Inputs, config: Config, train: Dataset) -> Inputs:
     )
 
 
-def _decoded(items: Items, shape: tuple[int, ...]) -> Examples:
-    """The items as one uint8 tensor of `shape`."""
+def _decode(items: Items, shape: tuple[int, ...]) -> Examples:
+    """All items as one uint8 tensor of `shape`."""
     x, y = torch.empty(shape, dtype=torch.uint8), torch.empty(shape[0], dtype=torch.int64)
     for i in tqdm(
         range(len(items)), desc=f"decoding {items.split}", unit=" images", leave=False, delay=2, disable=None
@@ -103,11 +111,11 @@ def _augments_single_images(config: Config) -> bool:
     )
 
 
-class _Read:
-    """PIL image -> tensor (channels, height, width): uint8, or normalised float32 if parts of it are erased.
+class _ToTensor:
+    """PIL image -> tensor (channels, height, width): uint8, or normalised float32 with random_erasing.
 
-    The transforms are timm's; with `config`, those of training. They draw from the global generators, which
-    batches.py seeds for each image.
+    The transforms are timm's: with `config` those of training, else those of evaluation. They draw from the global
+    generators, which batches.py seeds for each image.
     """
 
     def __init__(self, inputs: Inputs, config: Config | None, one_size: bool) -> None:
@@ -127,7 +135,7 @@ class _Read:
         augmentation: dict[str, Any] = {
             "scale": config.random_crop_scale,
             "ratio": config.random_crop_ratio,
-            "hflip": 0.0,  # flips are made for a whole batch
+            "hflip": 0.0,  # TrainTransform flips whole batches
             "color_jitter": config.color_jitter or None,
             "grayscale_prob": config.grayscale_prob,
             "gaussian_blur_prob": config.gaussian_blur_prob,
@@ -145,8 +153,8 @@ class _Read:
     def __call__(self, image: Any) -> Tensor:
         if self.one_size and image.size != self.one_size:
             raise ValueError(
-                f"it is {image.width} x {image.height} pixels and the first one {self.one_size[0]} x {self.one_size[1]}; "
-                "set image_size, to which all are brought"
+                f"it has {image.width} x {image.height} pixels, and the first one {self.one_size[0]} x {self.one_size[1]}; "
+                "set image_size to resize all"
             )
         image = image if image.mode == self.mode else image.convert(self.mode)
         for stage in self.stages:
@@ -158,7 +166,7 @@ class _Read:
 
 
 class Normalize:
-    """uint8 -> float32 with the inputs' mean and deviation; a batch that is float32 already is left as it is."""
+    """uint8 -> float32 with the inputs' mean and deviation; a float32 batch is normalised already, and kept."""
 
     def __init__(self, inputs: Inputs) -> None:
         self.mean = torch.tensor(inputs.mean).view(-1, 1, 1) * 255
@@ -171,7 +179,7 @@ class Normalize:
         return x, y
 
     def black(self, x: Tensor) -> Tensor:
-        """A black pixel (1, channels, 1, 1) for a batch that is uint8, or normalised already."""
+        """A black pixel (1, channels, 1, 1) for a batch that is uint8 or normalised."""
         if x.dtype == torch.uint8:
             return x.new_zeros(1, x.shape[1], 1, 1)
         self._to(x.device)
@@ -185,7 +193,7 @@ class Normalize:
 class TrainTransform:
     """Flips, shifts, normalises and mixes a batch of the train split.
 
-    With mixup or cutmix, y becomes the weights of the classes: float32 (n, n_classes).
+    With mixup or cutmix, y becomes class weights: float32 (n, n_classes).
     """
 
     def __init__(self, inputs: Inputs, config: Config, n_classes: int, n_examples: int, seed: int) -> None:
@@ -209,18 +217,18 @@ class TrainTransform:
 
     def __call__(self, x: Tensor, y: Tensor, number: int, ids: Tensor) -> Batch:
         if self.config.hflip or self.config.vflip or self.config.random_crop_padding:
-            x = self._placed(x, self._random(number, x.device)[ids.to(x.device)])
+            x = self._flip_and_shift(x, self._random(number, x.device)[ids.to(x.device)])
         x, y = self.normalize(x, y, number, ids)
-        return x, y if self.mixup is None else self._mixed(x, y, number, int(ids[0]))
+        return x, y if self.mixup is None else self._mix(x, y, number, int(ids[0]))
 
     def _random(self, number: int, device: torch.device) -> Tensor:
-        """Four uniform numbers for each sample of a pass."""
+        """Four uniform random numbers for each sample of a pass."""
         if self.numbers[0] != number:
-            generator = torch.Generator().manual_seed(torch_seed(self.seed, number, self.n_ids, _PLACES))
+            generator = torch.Generator().manual_seed(torch_seed(self.seed, number, self.n_ids, _PLACEMENT))
             self.numbers = number, torch.rand(self.n_ids, 4, generator=generator).to(device)
         return self.numbers[1]
 
-    def _placed(self, x: Tensor, random: Tensor) -> Tensor:
+    def _flip_and_shift(self, x: Tensor, random: Tensor) -> Tensor:
         flip_x, flip_y, at_y, at_x = random.unbind(1)
         x = torch.where((flip_x < self.config.hflip)[:, None, None, None], x.flip(3), x)
         x = torch.where((flip_y < self.config.vflip)[:, None, None, None], x.flip(2), x)
@@ -234,9 +242,9 @@ class TrainTransform:
         rows, columns = ((at * (2 * padding + 1)).long() for at in (at_y, at_x))
         return windows[torch.arange(len(x), device=x.device), :, rows, columns]
 
-    def _mixed(self, x: Tensor, y: Tensor, number: int, first: int) -> Tensor:
-        """Mixes x in place; returns the weights of the classes. timm's Mixup takes an even number of samples."""
-        even = len(x) // 2 * 2
+    def _mix(self, x: Tensor, y: Tensor, number: int, first: int) -> Tensor:
+        """Mixes x in place; returns the class weights."""
+        even = len(x) // 2 * 2  # timm's Mixup takes an even number of samples
         weights = F.one_hot(y, self.mixup.num_classes).float()
         if even:
             with seeded(self.seed, number, first, _MIXING):

@@ -1,13 +1,12 @@
 """`libsvm/<name or path>`: a data set of the LIBSVM site through libsvmdata, or a local file in its format.
 
-A split `test` is the published test file where there is one (`a9a_test` for `a9a`), or the file beside a
-local one that is called `<path>.t` or `<path>_test`. Everything else is in `train`.
+The split `test` is the published test file, if there is one (`a9a_test` for `a9a`); for a local file, it is the file
+`<path>.t` or `<path>_test` beside it. All other examples are in `train`.
 """
 
 from __future__ import annotations
 
 import bz2
-import difflib
 import gzip
 import lzma
 import zipfile
@@ -21,10 +20,12 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from src import families
 from src.config import Config
-from src.data.files import workplace
+from src.data.files import locked_scratch
 from src.data.source import Examples, Source
 from src.data.splits import named_splits
+from src.hints import did_you_mean
 
 _OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
@@ -36,39 +37,37 @@ def load_source(name: str, config: Config) -> Source:
         parts = {"train": name} | ({"test": f"{name}_test"} if f"{name}_test" in ALL_DATASETS else {})
         task = ALL_DATASETS[name].task_name
         if task == "multilabel":
-            raise ValueError(f"dataset 'libsvm/{name}' has several labels an example, which no loss here can use")
+            raise ValueError(f"dataset 'libsvm/{name}' has several labels per example, which no loss here supports")
         named = named_splits(config, list(parts))
         read = [_read_published(ALL_DATASETS[parts[split]], config) for split in named]
     elif Path(name).is_file():
         test = _test_file(Path(name))
         parts = {"train": name} | ({"test": str(test)} if test else {})
-        task = "regression" if config.loss in ("mse", "square") else "classification"
+        task = "regression" if config.loss in families.SQUARED_ERROR else "classification"
         named = named_splits(config, list(parts))
         read = _read_files([Path(parts[split]) for split in named])
     else:
-        close = [known for known in ALL_DATASETS if known.startswith(f"{name}.")]  # rcv1.binary, rcv1.multiclass
-        close = close[:3] or difflib.get_close_matches(name, ALL_DATASETS, n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(name, ALL_DATASETS, n=3)
         raise ValueError(f"dataset 'libsvm/{name}' is neither a name that libsvmdata knows nor a file{hint}")
     for split, (x, _) in zip(named, read, strict=True):
         if x.shape[0] == 0:
-            raise ValueError(f"dataset 'libsvm/{parts[split]}' holds no examples")
+            raise ValueError(f"dataset 'libsvm/{parts[split]}' has no examples")
     return Source(
         dict(zip(named, _examples(read, config), strict=True)),
         task="regression" if task == "regression" else "classification",
-        one_split=len(parts) == 1,
+        shuffle="always" if len(parts) == 1 else "never",
     )
 
 
 def _examples(read: Sequence[tuple[Any, np.ndarray]], config: Config) -> list[Examples]:
     """Matrices of one width, and their labels -> float32 Examples, all dense or all sparse.
 
-    Dense if that keeps the limit, or takes no more memory than sparse would (4 bytes a value against 8).
+    Dense within max_dense_gb, or if dense takes no more memory than sparse (4 bytes per value against 8).
     """
     from sklearn.preprocessing import normalize
 
     n_values = sum(x.shape[0] * x.shape[1] for x, _ in read)
-    n_stored = sum(x.size for x, _ in read)  # of a sparse matrix: what is not zero
+    n_stored = sum(x.size for x, _ in read)  # of a sparse matrix: its non-zero values
     dense = 4 * n_values <= config.max_dense_gb * 1e9 or 2 * n_stored >= n_values
     splits = []
     x: Any
@@ -78,7 +77,7 @@ def _examples(read: Sequence[tuple[Any, np.ndarray]], config: Config) -> list[Ex
         else:
             x = matrix.astype(np.float32).tocsr()
         if config.libsvm_normalize:
-            x = normalize(x, norm="l2", axis=1, copy=False)  # a row of zeros stays so
+            x = normalize(x, norm="l2", axis=1, copy=False)  # a row of zeros stays zero
         if dense:
             x = torch.from_numpy(x if isinstance(x, np.ndarray) else x.toarray(order="C"))
         elif isinstance(x, np.ndarray):
@@ -92,7 +91,7 @@ def _examples(read: Sequence[tuple[Any, np.ndarray]], config: Config) -> list[Ex
 
 def _test_file(path: Path) -> Path | None:
     stem = path.with_suffix("") if path.suffix in _OPEN else path
-    candidates = (Path(f"{stem}{mark}{packed}") for mark in (".t", "_test") for packed in ("", *_OPEN))
+    candidates = (Path(f"{stem}{mark}{suffix}") for mark in (".t", "_test") for suffix in ("", *_OPEN))
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
@@ -102,7 +101,7 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _read_files(paths: list[Path]) -> list[tuple[sparse.csr_matrix, np.ndarray]]:
-    """Read together, because whether features count from 0 or 1 is found from all of them."""
+    """The files are read together, because all of them show whether features count from 0 or 1."""
     from sklearn.datasets import load_svmlight_files
 
     try:
@@ -119,56 +118,58 @@ def _read_files(paths: list[Path]) -> list[tuple[sparse.csr_matrix, np.ndarray]]
 
 
 def _read_published(dataset: Any, config: Config) -> tuple[Any, np.ndarray]:
-    """Matrix and labels of one of libsvmdata's data sets, from its cache under data_dir/libsvm, which is filled first."""
+    """Matrix and labels of a data set of libsvmdata, from its cache under data_dir/libsvm, which is filled if needed."""
     folder = Path(config.data_dir) / "libsvm"
     if not _is_cached(dataset.dataset_name, folder):
-        _prepare(dataset, folder, config.data_download)
+        _fill_cache(dataset, folder, config.data_download)
     try:
         return dataset._load_data(folder / dataset.dataset_name)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
-            f"{folder / dataset.dataset_name}_X or _y is damaged ({error}); delete both, and they are made again"
+            f"{folder / dataset.dataset_name}_X or _y is damaged ({error}); delete both to write them again"
         ) from error
 
 
 def _is_cached(name: str, folder: Path) -> bool:
-    # not libsvmdata's own check: it takes the files of 'duke breast-cancer' for those of 'breast-cancer'
+    # libsvmdata's own check confuses the files of 'duke breast-cancer' with those of 'breast-cancer'
     return all(any((folder / f"{name}_{part}.{kind}").is_file() for kind in ("npz", "npy")) for part in "Xy")
 
 
-def _prepare(dataset: Any, folder: Path, may_download: bool) -> None:
-    """Fill the cache of one data set: from a raw file that was put into `folder` by hand, or else by a download.
+def _fill_cache(dataset: Any, folder: Path, may_download: bool) -> None:
+    """Write the cache of one data set: from a raw file that the user put into `folder`, or else from a download.
 
-    Many experiments of a grid may come here at once: one works, the others wait for its lock. The finished files
-    are moved to their place, so that a part of one is never read.
+    Many experiments of a grid may call this at once: one works, the others wait for its lock. Only complete files are
+    moved to the cache, so that an incomplete one is never read.
     """
-    name, placed = dataset.dataset_name, folder / dataset.dataset_file
+    name, user_file = dataset.dataset_name, folder / dataset.dataset_file
     try:
-        with workplace(folder / name) as scratch:
+        with locked_scratch(folder / name) as scratch:
             if _is_cached(name, folder):
                 return
-            raw = scratch / placed.name
-            if placed.is_file():
-                raw.symlink_to(placed.resolve())  # libsvmdata deletes the raw file that it has read
+            raw = scratch / user_file.name
+            if user_file.is_file():
+                raw.symlink_to(user_file.resolve())  # libsvmdata deletes the raw file after reading it
             else:
-                _download(dataset, raw, placed, may_download)
+                _download(dataset, raw, user_file, may_download)
             try:
                 dataset._load_file_and_save_data(raw, scratch / name)
             except (ValueError, EOFError) as error:
-                raise ValueError(f"{placed.name} of 'libsvm/{name}' cannot be read as libsvm data: {error}") from None
+                raise ValueError(
+                    f"{user_file.name} of 'libsvm/{name}' cannot be read as libsvm data: {error}"
+                ) from None
             for finished in sorted(scratch.glob(f"{name}_[Xy].np[yz]")):
                 finished.replace(folder / finished.name)
     except OSError as error:
-        raise ValueError(f"'libsvm/{name}' cannot be prepared in {folder}: {error.strerror or error}") from None
+        raise ValueError(f"'libsvm/{name}' cannot be cached in {folder}: {error.strerror or error}") from None
 
 
-def _download(dataset: Any, raw: Path, placed: Path, may_download: bool) -> None:
+def _download(dataset: Any, raw: Path, user_file: Path, may_download: bool) -> None:
     from libsvmdata.abstraction import download
 
-    by_hand = f"get {dataset.dataset_url} by hand and put it at {placed}"
+    by_hand = f"get {dataset.dataset_url} by hand and put it at {user_file}"
     if not may_download:
         raise ValueError(
-            f"'libsvm/{dataset.dataset_name}' is not in {placed.parent} and data_download is false; {by_hand}"
+            f"'libsvm/{dataset.dataset_name}' is not in {user_file.parent} and data_download is false; {by_hand}"
         )
     try:
         download(dataset.dataset_url, raw, progressbar=False, verbose=False)

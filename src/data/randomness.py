@@ -1,4 +1,4 @@
-"""Random numbers as a function of a seed and of what they are for, not of what was drawn before."""
+"""Random numbers as a function of a seed and a key that states their purpose, not of earlier draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 def derive(seed: int, *key: int) -> np.random.SeedSequence:
     """Well-mixed seed material for (seed, *key): numpy's SeedSequence with `key` as spawn key.
 
-    Unlike seed + key, neighbouring seeds and keys give unrelated numbers, and (1, 2) is not (2, 1).
+    Unlike with seed + key, neighbouring seeds and keys give unrelated numbers, and (1, 2) differs from (2, 1).
     """
     return np.random.SeedSequence(seed, spawn_key=key)
 
@@ -25,12 +25,12 @@ def torch_seed(seed: int, *key: int) -> int:
 
 @contextmanager
 def seeded(seed: int, *key: int) -> Iterator[None]:
-    """Within the block python's, numpy's and torch's CPU generator start from (seed, *key); then they go on as before."""
+    """In the block, Python's, numpy's and torch's CPU generators start from (seed, *key); then their states are restored."""
     before = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
     start = torch_seed(seed, *key)
     random.seed(start)
     np.random.seed(derive(seed, *key).generate_state(4))
-    torch.default_generator.manual_seed(start)  # torch.manual_seed would reach the GPU's generators too
+    torch.default_generator.manual_seed(start)  # torch.manual_seed would seed the GPU's generators too
     try:
         yield
     finally:

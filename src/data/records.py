@@ -1,4 +1,4 @@
-"""The records of array_record and TFRecord files by position, in any process: what tfds/ data are stored in."""
+"""Records of array_record and TFRecord files, the formats of tfds/ data, by position, in any process."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ class ArrayRecords:
     """The records of array_record files.
 
     The library that reads them keeps a thread and locks, which a forked process inherits broken: once a process
-    has read a record, the DataLoader workers that it starts may crash. So only processes that start no others
-    read the files: those workers, and for every other process a reader of its own, which it asks.
+    has read a record, the DataLoader workers that it starts may crash. So only processes that start no others read
+    the files: these workers, and for each other process a reader, its own child process.
     """
 
-    _AHEAD = 256  # most records that are asked for at once when they are read one after another
+    _AHEAD = 256  # records that are requested at once, at most, when they are read in order
 
     def __init__(self, files: Sequence[Any]) -> None:
         """`files`: tensorflow-datasets' FileInstructions."""
         self._files = list(files)
         self._n = sum(file.take for file in files)
         self._source: Any = None  # in a DataLoader worker
-        self._reader: Any = None  # elsewhere: the connection to the reader of process _pid
+        self._reader: Any = None  # in any other process: the connection to the reader of process _pid
         self._pid = 0
         self._lock = threading.Lock()
         self._first, self._block = 0, list[bytes]()
@@ -55,7 +55,7 @@ class ArrayRecords:
             return self._block[index - self._first]
 
     def _ask(self, start: int, stop: int) -> list[bytes]:
-        for _ in range(2):  # a signal to all processes of a job may have ended the reader
+        for _ in range(2):  # the reader may be dead, from a signal to all processes of a job
             if self._reader is None or self._pid != os.getpid():
                 self._reader, self._pid = child.start(_serve, self._files), os.getpid()
             try:
@@ -73,7 +73,7 @@ class ArrayRecords:
         return {"files": self._files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["files"])  # type: ignore[misc]  # nothing that is open goes to another process
+        self.__init__(state["files"])  # type: ignore[misc]  # another process opens its own files
 
 
 def _open(files: Sequence[Any]) -> Any:
@@ -82,8 +82,8 @@ def _open(files: Sequence[Any]) -> Any:
 
 
 def _serve(connection: Connection, files: Sequence[Any]) -> None:
-    """The life of a reader: answers (start, stop) with these records, up to the first that cannot be read, or
-    with what is wrong with the first."""
+    """Main function of a reader: answers (start, stop) with these records, up to the first one that cannot be read; if
+    that is record `start`, with its error."""
     source: Any = None
     while True:
         records: list[bytes] = []
@@ -94,45 +94,45 @@ def _serve(connection: Connection, files: Sequence[Any]) -> None:
                 records.append(source[index])
         except EOFError:
             raise
-        except Exception as error:  # whatever the library says of a damaged file
+        except Exception as error:  # the library raises errors of any type for a damaged file
             answer = records or error
         connection.send(answer)
 
 
 class TFRecords:
-    """The records of TFRecord files, which have no index: one is made by hopping over the records unread.
+    """The records of TFRecord files. They have no index, so one is made from the lengths of the records.
 
-    TensorFlow reads such files from front to back only; to read them in a shuffled order it would have to hold
-    them in memory. A record is four fields: length (uint64), its checksum (uint32), data, checksum (uint32);
-    https://www.tensorflow.org/tutorials/load_data/tfrecord. The checksums are not looked at.
+    TensorFlow reads such files only sequentially, and keeps them in memory to shuffle them. A record has four fields:
+    length (uint64), its checksum (uint32), data, checksum (uint32);
+    https://www.tensorflow.org/tutorials/load_data/tfrecord. The checksums are not verified.
     """
 
     def __init__(self, paths: Sequence[Path], lengths: Sequence[int]) -> None:
-        """`lengths`: how many records each file should hold. Raises ValueError for a file that does not."""
+        """`lengths`: the number of records in each file. Raises ValueError for a file with another number."""
         from tqdm import tqdm
 
-        with ThreadPoolExecutor(16) as pool:  # on a shared disk nearly all the time is waiting
-            starts = pool.map(_record_starts, paths, lengths)
-            self._starts = list(tqdm(starts, "index of TFRecord files", len(paths), disable=sum(lengths) < 100_000))
+        with ThreadPoolExecutor(16) as pool:  # on a shared disk, most of the time is waiting
+            offsets = pool.map(_record_offsets, paths, lengths)
+            self._offsets = list(tqdm(offsets, "index of TFRecord files", len(paths), disable=sum(lengths) < 100_000))
         self._paths, self._ends = list(paths), np.cumsum(lengths)
 
     def __getitem__(self, index: int) -> bytes:
         number = int(np.searchsorted(self._ends, index, side="right"))
-        starts = self._starts[number]
+        offsets = self._offsets[number]
         with self._paths[number].open("rb") as file:
-            file.seek(starts[index - self._ends[number]])  # counted from the file's end
+            file.seek(offsets[index - self._ends[number]])  # counted from the file's end
             (length,) = struct.unpack("<Q", file.read(8))
             return file.read(4 + length)[4:]
 
 
-def _record_starts(path: Path, expected: int) -> np.ndarray:
-    """Where each record of a TFRecord file begins, int64 (expected,)."""
-    starts, place, size = [], 0, path.stat().st_size
+def _record_offsets(path: Path, expected: int) -> np.ndarray:
+    """The offset of each record in a TFRecord file, int64 (expected,)."""
+    offsets, offset, size = [], 0, path.stat().st_size
     with path.open("rb") as file:
-        while place + 16 <= size:
-            starts.append(place)
-            file.seek(place)
-            place += 16 + struct.unpack("<Q", file.read(8))[0]
-    if place != size or len(starts) != expected:
-        raise ValueError(f"{path} is damaged: it should hold {expected} records; delete its folder to prepare it again")
-    return np.array(starts, dtype=np.int64)
+        while offset + 16 <= size:
+            offsets.append(offset)
+            file.seek(offset)
+            offset += 16 + struct.unpack("<Q", file.read(8))[0]
+    if offset != size or len(offsets) != expected:
+        raise ValueError(f"{path} is damaged: it should have {expected} records; delete its folder to write it again")
+    return np.array(offsets, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""`sklearn/<name>`: small real data sets that ship inside scikit-learn, so nothing is downloaded.
+"""`sklearn/<name>`: small real data sets that are part of scikit-learn, so nothing is downloaded.
 
 Each has one split, `train`. Digits are images (1, 8, 8) with values in [0, 1].
 """
@@ -23,6 +23,6 @@ def load_source(name: str, config: Config) -> Source:
     return Source(
         {"train": examples},
         task="regression" if name == "diabetes" else "classification",
-        one_split=True,
+        shuffle="always",
         standardize=config.sklearn_standardize and name != "digits",
     )

@@ -1,7 +1,7 @@
-"""What a data family returns, and the two kinds of data that batches are made from.
+"""What a data family returns (`Source`), and the two kinds of data that batches are made from.
 
-Data that fit in memory are `Examples`: whole tensors, batched by indexing. Everything else is a map-style
-torch Dataset, read example by example and wrapped in `Items`.
+Data in memory are `Examples`: whole tensors, batched by indexing. All other data are a map-style torch Dataset,
+read example by example and wrapped in `Items`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import bisect
 import functools
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -20,26 +21,26 @@ from scipy import sparse
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset, default_collate
 
-Batch = tuple[Any, Tensor]  # x: a tensor, or of text a dictionary of tensors
+Batch = tuple[Any, Tensor]  # x: a tensor; for text, a dictionary of tensors
 
-# Of the channels of the ILSVRC-2012 training images, with values in [0, 1]: the field's custom.
+# Mean and standard deviation of each channel over the ILSVRC-2012 training images, with values in [0, 1].
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class BatchTransform(Protocol):
-    """What is done to a batch of a split, on its device, before the model gets it (src/data/images.py)."""
+    """Transforms a batch of a split, on its device, before the model gets it (src/data/images.py)."""
 
     def __call__(self, x: Tensor, y: Tensor, number: int, ids: Tensor) -> Batch:
-        """`ids` (int64, of the samples, on the CPU or the batch's device): with the pass `number`, the key of randomness."""
+        """`ids` (int64, one a sample, on the CPU or the batch's device) and the pass `number` are the key of randomness."""
         ...
 
 
 @dataclass
 class Examples:
-    """Data held in memory: n samples, and their labels or targets."""
+    """Data in memory: n samples, and their labels or targets."""
 
     x: Tensor | sparse.csr_matrix  # (n, *input_shape), float32 or uint8 images; or a sparse matrix (n, features)
-    y: Tensor  # (n,): in a Source as read; in Data int64 classes 0..k-1, or float32 targets
+    y: Tensor  # (n,): in a Source, as read; in Data, int64 classes 0..k-1 or float32 targets
     transform: BatchTransform | None = None
 
     def __len__(self) -> int:
@@ -51,7 +52,7 @@ class Examples:
 
     @property
     def device(self) -> torch.device:
-        """Where the data are, and where the indices for `at` must be, so that nothing waits for a transfer."""
+        """The device of the data. The indices for `at` must be on it, so that nothing waits for a transfer."""
         return self.y.device
 
     @property
@@ -59,7 +60,7 @@ class Examples:
         return not isinstance(self.x, Tensor)
 
     def to(self, device: torch.device) -> Examples:
-        """The same data on `device`. Sparse data stay on the CPU: only there can rows be picked."""
+        """The same data on `device`. Sparse data stay on the CPU, because rows can be picked only there."""
         return Examples(self.x.to(device), self.y.to(device), self.transform) if isinstance(self.x, Tensor) else self
 
     def at(self, indices: Tensor, device: torch.device) -> Batch:
@@ -71,7 +72,7 @@ class Examples:
         return x.to(device, non_blocking=True), self.y.index_select(0, indices).to(device, non_blocking=True)
 
     def take(self, rows: range | np.ndarray) -> Examples:
-        """Some of the rows; consecutive dense ones share their memory with this object."""
+        """The given rows; consecutive dense rows share their memory with this object."""
         if isinstance(rows, range):
             if len(rows) == len(self):
                 return self
@@ -88,7 +89,7 @@ class Examples:
 
 def csr_tensor(matrix: sparse.csr_matrix, start: int, stop: int) -> Tensor:
     """Rows start to stop - 1 as a CSR tensor, which shares its columns and values with the matrix."""
-    _hear_of_beta()
+    _silence_beta_warning()
     starts = matrix.indptr[start : stop + 1]
     stored = slice(starts[0], starts[-1])
     arrays = (starts - starts[0], matrix.indices[stored], matrix.data[stored])
@@ -97,23 +98,23 @@ def csr_tensor(matrix: sparse.csr_matrix, start: int, stop: int) -> Tensor:
 
 
 @functools.cache
-def _hear_of_beta() -> None:
-    """torch says once a process, at the first CSR tensor, that these are in beta."""
+def _silence_beta_warning() -> None:
+    """torch warns once a process, at the first CSR tensor, that they are in beta."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.sparse_csr_tensor([0], [], [], (0, 0))
 
 
 class BadItem(ValueError):
-    """An item that cannot be read or has an impossible label; the sentence names it."""
+    """An item that cannot be read or whose label is out of range; the message names it."""
 
 
 class Items(Dataset):
-    """A split whose items (x, y) are made uniform, and checked, as they are read.
+    """A split whose items (x, y) are converted and checked as they are read.
 
-    x: what `sample` makes of the data set's own (None: a tensor of it, float64, numpy's default, becoming float32),
-    viewed as `shape`; y: an int64 class below `n_classes`, or a float32 target if `n_classes` is None.
-    Raises BadItem for a label out of range, and for whatever `sample` does not digest.
+    x: the data set's x through `sample`; without `sample`, a tensor of it (float64, numpy's default, becomes float32),
+    viewed as `shape`. y: an int64 class below `n_classes`, or a float32 target if `n_classes` is None.
+    Raises BadItem for a label out of range, and for an item that cannot be read or that `sample` rejects.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Items(Dataset):
         return len(self.dataset)  # type: ignore[arg-type]  # map-style
 
     def to(self, device: torch.device) -> Items:
-        """Itself: batches of items are moved to the device, not the data set."""
+        """Returns itself: only batches are moved to the device."""
         return self
 
     def __getitem__(self, index: int) -> Batch:
@@ -145,7 +146,7 @@ class Items(Dataset):
             try:
                 x, y = self.dataset[index]
                 x = self.sample(x)
-            except Exception as error:  # any: decoders of images raise what they like
+            except Exception as error:  # image decoders raise errors of any type
                 raise BadItem(f"{describe(self.dataset, index)} cannot be read: {error}") from error
         y = torch.as_tensor(y, dtype=torch.float32 if self.n_classes is None else torch.int64)
         if self.n_classes is not None and not 0 <= int(y) < self.n_classes:
@@ -164,8 +165,29 @@ class Items(Dataset):
         return x if self.shape is None else x.reshape(view_shape(x.shape, self.shape))
 
 
+class Labelled(Dataset, ABC):
+    """A split whose labels, int64 (n,), are known: items (x, label). A subclass reads x from `data`."""
+
+    def __init__(self, data: Any, labels: np.ndarray, title: str) -> None:
+        """`title` names the split in messages."""
+        self.data, self.labels, self.title = data, labels, title
+
+    @abstractmethod
+    def read(self, index: int) -> Any:
+        """x of item `index`."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.read(index), int(self.labels[index])
+
+    def describe(self, index: int) -> str:
+        return f"example {index} of {self.title}"
+
+
 def describe(dataset: Any, index: int) -> str:
-    """The file or record of an item, through slices and joins of a data set; `item <index>` if it does not say."""
+    """The file or record of an item, also in a slice or a join of data sets; `item <index>` if it is unknown."""
     if isinstance(dataset, Subset):
         return describe(dataset.dataset, int(dataset.indices[index]))
     if isinstance(dataset, ConcatDataset):
@@ -175,7 +197,7 @@ def describe(dataset: Any, index: int) -> str:
 
 
 def labels_of(dataset: Any) -> np.ndarray | None:
-    """The labels of all items, in order, if they are known without reading the items."""
+    """The labels of all items, in order; None if they cannot be known without reading the items."""
     if isinstance(dataset, Examples):
         return dataset.y.cpu().numpy()
     if isinstance(dataset, Subset):
@@ -193,41 +215,42 @@ Split = Examples | Dataset[Any]
 
 @dataclass
 class Source:
-    """What a family reads: the splits that the config names, as they come.
+    """What a family reads: the splits that the config names, before they are sliced.
 
-    An item (x, y) of a Dataset has as x a tensor, a PIL image (`kind` image), or a dictionary of int64 tensors
+    In an item (x, y) of a Dataset, x is a tensor, a PIL image (`kind` image), or a dictionary of int64 tensors
     (n_tokens,) (`kind` text: after its method `tokenized(tokenizer, max_tokens)`); y is a label from 0. A Dataset may
-    have `labels`, an int64 array of all labels had without reading a sample, which lets it be cut in a stratified way;
-    and `describe(index) -> str`, the file or record, for messages.
+    have `labels`, an int64 array of all labels that is known without reading a sample, for stratified shuffling; and
+    `describe(index) -> str`, the file or record, for messages. A `Labelled` has both.
     """
 
     splits: dict[str, Split]  # all of one kind
     task: Literal["classification", "regression"] = "classification"
-    one_split: bool = False  # the source has one split only: it is shuffled, stratified, before it is sliced
+    # stratified by label, before slicing; "sorted": only a split that has its classes one after another
+    shuffle: Literal["never", "sorted", "always"] = "never"
     standardize: bool = False  # shift and scale each feature by the train split's mean and deviation
     n_classes: int | None = None  # of a Dataset in classification; the classes of Examples are counted
-    class_names: list[str] | None = None  # by class, where the source has them
+    class_names: list[str] | None = None  # by class, if the source has them
     kind: Literal["tensor", "image", "text"] = "tensor"  # of a Dataset
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """How a model wants its samples. The defaults: as the data have them."""
+    """The form in which a model takes its samples. None: that of the data."""
 
     size: tuple[int, int] | None = None  # height and width of images
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bicubic"  # or nearest, bilinear
     crop_pct: float = 1.0  # part of the resized image that the central crop keeps
-    channels: int | None = None  # 3: grey images are made colour images
-    tokenizer: Any = None  # a transformers tokenizer, of models that read text
+    channels: int | None = None  # 3: grey images become colour images
+    tokenizer: Any = None  # a transformers tokenizer, for models that read text
 
 
-def view_shape(own: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
-    """`wanted`, if a sample of shape `own` can be viewed so. Raises ValueError."""
-    if math.prod(own) != math.prod(wanted):
+def view_shape(shape: Sequence[int], view: Sequence[int]) -> tuple[int, ...]:
+    """`view`, if a sample of `shape` can be viewed as that. Raises ValueError."""
+    if math.prod(shape) != math.prod(view):
         raise ValueError(
-            f"model_input_shape {list(wanted)} holds {math.prod(wanted)} values, "
-            f"and a sample of shape {list(own)} has {math.prod(own)}"
+            f"model_input_shape {list(view)} holds {math.prod(view)} values, "
+            f"and a sample of shape {list(shape)} has {math.prod(shape)}"
         )
-    return tuple(wanted)
+    return tuple(view)

@@ -1,4 +1,4 @@
-"""Texts: what a data family returns, how they become tokens once, and how tokens become batches."""
+"""Texts: the splits that a data family returns, their tokens, which are made once, and batches of tokens."""
 
 from __future__ import annotations
 
@@ -18,38 +18,34 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import Dataset
 
-from src.data.files import prepared
+from src.data.files import make_once
+from src.data.source import Labelled
 
-# What a tokenizer's configuration says of where it was read from.
-_WHENCE = {"is_local", "local_files_only", "name_or_path"}
+# The fields of a tokenizer's configuration that depend on the place it was read from.
+_ORIGIN = {"is_local", "local_files_only", "name_or_path"}
 
 
-class Texts(Dataset):
-    """Texts, or pairs of them, and labels: items (tuple of one or two texts, label)."""
+class Texts(Labelled):
+    """Texts, or pairs of them: items (tuple of one or two texts, label)."""
 
     def __init__(self, rows: Any, labels: np.ndarray, title: str, cache: Path) -> None:
-        self.rows, self.labels, self.title, self.cache = rows, labels, title, cache
+        super().__init__(rows, labels, title)
+        self.cache = cache
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[tuple[str, ...], int]:
-        return tuple(text or "" for text in self.rows[index].values()), int(self.labels[index])
-
-    def describe(self, index: int) -> str:
-        return f"text {index} of {self.title}"
+    def read(self, index: int) -> tuple[str, ...]:
+        return tuple(text or "" for text in self.data[index].values())
 
     def tokenized(self, tokenizer: Any, max_tokens: int | None) -> Tokens:
-        """The same as tokens, cut to `max_tokens` (None: the most that the tokenizer's model takes).
+        """The texts as tokens, at most `max_tokens` each (None: the limit of the tokenizer's model).
 
-        The first call for these texts and this tokenizer writes them to disk; later ones, by any process, read them.
+        The first call for these texts and this tokenizer writes the tokens to disk; later calls, in any process, read
+        them.
         """
-        tokenizer = copy.deepcopy(tokenizer)  # using one changes what it would write to its files
+        tokenizer = copy.deepcopy(tokenizer)  # calling it changes its files, and so its _identity
         limit = max_tokens or (tokenizer.model_max_length if tokenizer.model_max_length < 1e9 else None)
         key = hashlib.sha256(
-            repr((self.rows._fingerprint, self.rows.column_names, limit, _identity(tokenizer))).encode()
+            repr((self.data._fingerprint, self.data.column_names, limit, _identity(tokenizer))).encode()
         ).hexdigest()[:32]
 
         def encode(columns: dict[str, list[str | None]]) -> dict[str, list[list[int]]]:
@@ -58,10 +54,10 @@ class Texts(Dataset):
 
         def make(scratch: Path) -> None:
             with quiet():
-                self.rows.map(
+                self.data.map(
                     encode,
                     batched=True,
-                    remove_columns=self.rows.column_names,
+                    remove_columns=self.data.column_names,
                     cache_file_name=str(scratch / "tokens.arrow"),
                     new_fingerprint=key,
                     desc=f"tokenizing {self.title}",
@@ -69,28 +65,19 @@ class Texts(Dataset):
 
         from datasets import Dataset as Table
 
-        return Tokens(Table.from_file(str(prepared(self.cache / key, make) / "tokens.arrow")), self.labels, self.title)
+        tokens = Table.from_file(str(make_once(self.cache / key, make) / "tokens.arrow"))
+        return Tokens(tokens, self.labels, self.title)
 
 
-class Tokens(Dataset):
+class Tokens(Labelled):
     """Items ({"input_ids": int64 tensor (n_tokens,), "attention_mask": the same, ...}, label)."""
 
-    def __init__(self, rows: Any, labels: np.ndarray, title: str) -> None:
-        self.rows, self.labels, self.title = rows, labels, title
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[dict[str, torch.Tensor], int]:
-        row = self.rows[index]
-        return {name: torch.tensor(ids, dtype=torch.int64) for name, ids in row.items()}, int(self.labels[index])
-
-    def describe(self, index: int) -> str:
-        return f"text {index} of {self.title}"
+    def read(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: torch.tensor(ids, dtype=torch.int64) for name, ids in self.data[index].items()}
 
 
 def padded(tokenizer: Any, texts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """What `tokenizer.pad` makes of the texts, at a thirtieth of the time: int64 tensors (n, longest of the texts)."""
+    """The same as `tokenizer.pad`, 30 times faster: int64 tensors (n, length of the longest text)."""
     fill = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     return {
         name: pad_sequence(
@@ -104,7 +91,7 @@ def padded(tokenizer: Any, texts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _identity(tokenizer: Any) -> str:
-    """A hash of the files that describe the tokenizer, and of the libraries that it is made with."""
+    """A hash of the tokenizer's files and of the versions of its libraries."""
     digest = hashlib.sha256()
     for library in ("transformers", "tokenizers"):
         digest.update(importlib.metadata.version(library).encode())
@@ -113,14 +100,14 @@ def _identity(tokenizer: Any) -> str:
             text = file.read_bytes()
             if file.name == "tokenizer_config.json":
                 own = json.loads(text)
-                text = repr(sorted((key, own[key]) for key in own.keys() - _WHENCE)).encode()
+                text = repr(sorted((key, own[key]) for key in own.keys() - _ORIGIN)).encode()
             digest.update(text)
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Only errors of datasets are shown, and its progress bars only in a terminal."""
+    """In the block, `datasets` shows only errors, and progress bars only in a terminal."""
     import datasets
 
     logger, were_off = logging.getLogger("datasets"), datasets.are_progress_bars_disabled()

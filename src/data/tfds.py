@@ -1,14 +1,13 @@
-"""`tfds/<name>`: images and class labels of tensorflow-datasets, under the names it has for them.
+"""`tfds/<name>`: images and class labels of tensorflow-datasets, by its names.
 
-`tfds/cifar10`, `tfds/cifar10:3.0.2`, `tfds/mnist_corrupted/fog`: read from data_dir, where tensorflow-datasets'
-own folder may be; what is not there is downloaded and prepared, as array_record. Both formats that it commonly
-stores, array_record and tfrecord, are read by position, each example once and in the order of the files, without
-TensorFlow. Only preparing may need TensorFlow (a data set whose script encodes images from arrays, as cifar10's).
+`tfds/cifar10`, `tfds/cifar10:3.0.2`, `tfds/mnist_corrupted/fog`: read from data_dir, which may be tensorflow-datasets'
+own folder; a data set that is missing there is downloaded and prepared, as array_record. Both of its common formats,
+array_record and tfrecord, are read by position, each example once and in the order of the files, without TensorFlow.
+Only the preparation may need TensorFlow (if the script of the data set encodes images from arrays, as cifar10's does).
 """
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import re
@@ -23,28 +22,29 @@ from torch.utils.data import Dataset
 
 from src.config import Config
 from src.data import child
-from src.data.files import prepared
+from src.data.files import make_once
 from src.data.records import ArrayRecords, Records, TFRecords
 from src.data.source import Source
 from src.data.splits import named_splits
+from src.hints import did_you_mean
 from src.optional import require
 
 
 def load_source(name: str, config: Config) -> Source:
-    """Splits of `Images`. Raises ValueError for what a user can mend: an unknown name, no network, no images."""
+    """Splits of `Images`. Raises ValueError for what a user can fix: an unknown name, no network, no images."""
     tfds = require("tensorflow_datasets", "tensorflow-datasets", f"dataset 'tfds/{name}'")
-    info = _prepared_builder(tfds, name, config).info
+    info = _builder_with_data(tfds, name, config).info
     image, label = _keys(tfds, name, info)
     classes = info.features[label]
     if classes.num_classes is None:
-        raise ValueError(f"dataset 'tfds/{name}' does not say how many classes its {label!r} has")
+        raise ValueError(f"dataset 'tfds/{name}' does not declare the number of classes of its {label!r}")
     array_record, tfrecord = tfds.core.FileFormat.ARRAY_RECORD, tfds.core.FileFormat.TFRECORD
     if array_record in info.available_file_formats() and info.file_format != array_record:
         info.set_file_format(array_record, override=True, override_if_initialized=True)
     if info.file_format not in (array_record, tfrecord):
         raise ValueError(
-            f"dataset 'tfds/{name}' is stored as {info.file_format.value} in {info.data_dir}; array_record and tfrecord "
-            "can be read: prepare it again with `tfds build --file_format array_record`"
+            f"dataset 'tfds/{name}' is stored as {info.file_format.value} in {info.data_dir}, and only array_record and "
+            "tfrecord can be read; run `tfds build --file_format array_record`"
         )
     splits = {}
     for split in named_splits(config, list(info.splits)):
@@ -58,11 +58,11 @@ def load_source(name: str, config: Config) -> Source:
 
 
 class Images(Dataset):
-    """The (PIL image, label) items of a split, decoded as they are asked for."""
+    """Items (PIL image, label) of a split; an image is decoded when its item is read."""
 
     def __init__(self, records: Records, image: str, label: str, shard_lengths: Sequence[int], where: str) -> None:
         self.records, self.image, self.label, self.where = records, image, label, where
-        self.shard_lengths = list(shard_lengths)  # examples in each file: what a slice such as train[2shard] counts
+        self.shard_lengths = list(shard_lengths)  # examples in each file, for a slice such as train[2shard]
 
     def __len__(self) -> int:
         return sum(self.shard_lengths)
@@ -77,7 +77,7 @@ class Images(Dataset):
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """All labels, int64; every record is read for them, and no image decoded."""
+        """All labels, int64. This reads every record, but decodes no image."""
         from tqdm import tqdm
 
         indices = tqdm(range(len(self)), desc=f"labels of {self.where}", disable=len(self) < 100_000)
@@ -93,7 +93,7 @@ class Images(Dataset):
 
 
 def _keys(tfds: Any, name: str, info: Any) -> tuple[str, str]:
-    """The names of the image's and the label's feature: the supervised keys, or else the only ones of their kinds."""
+    """The names of the image feature and the label feature: the supervised keys, or else the only ones of their kinds."""
     features = info.features if isinstance(info.features, tfds.features.FeaturesDict) else {}
     kinds = (tfds.features.Image, tfds.features.ClassLabel)
     found = []
@@ -104,17 +104,17 @@ def _keys(tfds: Any, name: str, info: Any) -> tuple[str, str]:
     if not all(len(keys) == 1 for keys in found) or features[found[0][0]].np_dtype != np.uint8:
         has = ", ".join(f"{key} ({type(features[key]).__name__})" for key in sorted(features)) or "no named features"
         raise ValueError(
-            f"dataset 'tfds/{name}' is no image classification: it has {has}, "
+            f"dataset 'tfds/{name}' is not image classification: it has {has}, "
             "and one Image of 8 bits and one ClassLabel are needed"
         )
     return found[0][0], found[1][0]
 
 
-# --- preparing ----------------------------------------------------------------------------------------
+# --- download and preparation -------------------------------------------------------------------------
 
 
-def _prepared_builder(tfds: Any, name: str, config: Config) -> Any:
-    """tensorflow-datasets' builder of a data set that is in data_dir, where it is put first if need be."""
+def _builder_with_data(tfds: Any, name: str, config: Config) -> Any:
+    """tensorflow-datasets' builder of a data set in data_dir, which is downloaded if it is missing."""
     builder = _builder(tfds, name, config.data_dir)
     target = Path(builder.data_dir)
     if not target.exists():
@@ -122,41 +122,42 @@ def _prepared_builder(tfds: Any, name: str, config: Config) -> Any:
             raise ValueError(
                 f"dataset 'tfds/{name}' is not in {target} and data_download is false; {_by_hand(builder)}"
             )
-        prepared(target, lambda scratch: child.call(lambda: _prepare(tfds, name, builder, scratch)))
+        make_once(target, lambda scratch: child.call(lambda: _download_and_prepare(tfds, name, builder, scratch)))
         builder = _builder(tfds, name, config.data_dir)
     if not builder.info.splits:
-        raise ValueError(f"{target} holds no whole data set; delete it, and it is prepared again")
+        raise ValueError(f"{target} is not a complete data set; delete it to download it again")
     return builder
 
 
 def _builder(tfds: Any, name: str, data_dir: str | Path) -> Any:
-    if re.match(r"\w+:(?!experimental_latest)[A-Za-z]", name):  # a community's, whose site would be asked at once
-        raise ValueError(f"dataset 'tfds/{name}': data sets of a namespace are not read; Hugging Face's are hf/<name>")
+    if re.match(r"\w+:(?!experimental_latest)[A-Za-z]", name):  # tfds would ask the namespace's site at once
+        raise ValueError(f"dataset 'tfds/{name}': namespaces are not supported; Hugging Face's data sets are hf/<name>")
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         names = tfds.list_builders(with_community_datasets=False)
-        close = difflib.get_close_matches(re.split("[/:]", name)[0], names, n=3)
-        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        hint = did_you_mean(re.split("[/:]", name)[0], names, n=3)
         raise ValueError(
-            f"dataset 'tfds/{name}' is not known to tensorflow-datasets, nor in {data_dir}{hint}"
+            f"dataset 'tfds/{name}' is neither known to tensorflow-datasets nor in {data_dir}{hint}"
         ) from None
-    except (ValueError, AssertionError) as error:  # of the version or the configuration
+    except (ValueError, AssertionError) as error:  # about the version or the configuration
         reason = re.sub(r"^Failed to construct dataset .*?}\": ", "", " ".join(str(error).split()))
         raise ValueError(f"dataset 'tfds/{name}': {reason}") from None
 
 
-def _prepare(tfds: Any, name: str, builder: Any, scratch: Path) -> None:
-    """Download and prepare into `scratch`, which becomes the folder of the data set's version. In a process of its own."""
+def _download_and_prepare(tfds: Any, name: str, builder: Any, scratch: Path) -> None:
+    """Download and prepare into `scratch`, which becomes the folder of the data set's version. Runs in a child process."""
     from urllib.error import URLError
 
     from requests.exceptions import RequestException
     from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # should the data set's script use TensorFlow, it finds no GPU
-    made = _builder(tfds, name, scratch / "root")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # TensorFlow, if the script of the data set uses it, must not take a GPU
+    scratch_builder = _builder(tfds, name, scratch / "root")
     try:
-        made.download_and_prepare(download_dir=builder.data_dir_root / "downloads", file_format="array_record")
+        scratch_builder.download_and_prepare(
+            download_dir=builder.data_dir_root / "downloads", file_format="array_record"
+        )
     except (RequestException, URLError, tfds.download.DownloadError, NonMatchingChecksumError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"dataset 'tfds/{name}' could not be fetched ({reason}); {_by_hand(builder)}") from error
@@ -165,13 +166,13 @@ def _prepare(tfds: Any, name: str, builder: Any, scratch: Path) -> None:
             f"preparing dataset 'tfds/{name}' needs a package that is not installed ({error}): "
             "pip install -r requirements.txt -r requirements-extras.txt"
         ) from error
-    except AssertionError as error:  # files that must be got by hand, or a version that is too old
+    except AssertionError as error:  # files that the user must download, or a version that is too old
         raise ValueError(f"dataset 'tfds/{name}' cannot be prepared: {' '.join(str(error).split())}") from error
-    for path in Path(made.data_dir).iterdir():
+    for path in Path(scratch_builder.data_dir).iterdir():
         path.rename(scratch / path.name)
     shutil.rmtree(scratch / "root")
 
 
 def _by_hand(builder: Any) -> str:
     command = f"tfds build {builder.name} --file_format array_record --data_dir <folder>"
-    return f"run `{command}` where there is a network, and put its folder at {builder.data_dir}"
+    return f"run `{command}` on a machine with network, and copy its folder to {builder.data_dir}"

@@ -1,18 +1,17 @@
 """`timm/<reader>/<name>`: data sets as timm names them, read by timm's and torchvision's own classes.
 
-    timm/torch/<name>    torchvision's cifar10, mnist, ..., in data_dir, where they are downloaded to; and
-                         imagenet, places365, inaturalist, which must have been unpacked there
-    timm/folder/<path>   image files in a folder for each class; see src/data/image_files.py
+    timm/torch/<name>    torchvision's cifar10, mnist, ..., which are downloaded to data_dir; and imagenet,
+                         places365, inaturalist, which must be unpacked there
+    timm/folder/<path>   image files in one folder per class; see src/data/image_files.py
     timm/hfds/<name>     the family hf/, by timm's name
     timm/tfds/<name>     the family tfds/, by timm's name
 
-timm's own readers of the last two are not used: of tfds it repeats examples, and of hfds (of folders too) it
-hands out another image in place of one that it cannot read.
+timm's own readers of the last two are not used: its tfds reader repeats examples, and its hfds reader (as its
+folder reader) replaces an image that it cannot read by another one.
 """
 
 from __future__ import annotations
 
-import difflib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,15 +23,16 @@ from urllib.parse import urljoin
 
 import numpy as np
 from PIL import Image
-from torch.utils.data import Dataset
 
-from src import torchvision_cpu
+from src import families
 from src.config import Config
-from src.data.files import prepared
+from src.data.files import make_once
 from src.data.image_files import ImageFiles, class_folders
-from src.data.source import Source, Split
+from src.data.source import Labelled, Source, Split
 from src.data.splits import named_splits
+from src.hints import did_you_mean
 
+_FAMILIES = {"tfds": "tfds", "hfds": "hf"}  # timm's name: ours
 # timm's name: the class in torchvision.datasets
 _DOWNLOADED = {
     "cifar10": "CIFAR10",
@@ -46,21 +46,14 @@ _UNPACKED = {"imagenet": "ImageNet", "places365": "Places365", "inaturalist": "I
 
 STALLED_SECONDS = 60.0
 
-# What torchvision raises for a file of its own format that is damaged or is not there.
+# Errors of torchvision for a file of its format that is damaged or missing.
 _DAMAGED = (RuntimeError, AssertionError, ValueError, TypeError, OSError)
 
 
 def load_source(name: str, config: Config) -> Source:
     reader, _, rest = name.partition("/")
-    if reader == "tfds":
-        from src.data import tfds
-
-        return tfds.load_source(rest, config)
-    if reader == "hfds":
-        from src.data import hf
-
-        return hf.load_source(rest, config)
-    torchvision_cpu.mend()
+    if reader in _FAMILIES:
+        return families.DATA[_FAMILIES[reader]].load().load_source(rest, config)
     if reader == "folder":
         return class_folders(rest, config)
     if rest in _DOWNLOADED:
@@ -68,32 +61,25 @@ def load_source(name: str, config: Config) -> Source:
     if rest in _UNPACKED:
         return _unpacked(rest, config)
     known = [*_DOWNLOADED, *_UNPACKED]
-    close = difflib.get_close_matches(rest, known, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
-    raise ValueError(f"unknown data set 'timm/torch/{rest}'; {hint}")
+    hint = did_you_mean(rest, known, n=3) or f"; known: {', '.join(known)}"
+    raise ValueError(f"unknown data set 'timm/torch/{rest}'{hint}")
 
 
-# --- what torchvision downloads -----------------------------------------------------------------------
+# --- data sets that are downloaded --------------------------------------------------------------------
 
 
-class _Held(Dataset):
-    """A data set of torchvision that is in memory, with images as they come."""
+class _InMemory(Labelled):
+    """A data set that torchvision keeps in memory."""
 
     def __init__(self, dataset: Any, title: str) -> None:
-        self.dataset, self.title = dataset, title
         labels = np.asarray(dataset.targets, dtype=np.int64)
-        self.labels = labels if labels.ndim == 1 else labels[:, 0]  # the first column of qmnist's is the class
-        if len(self.labels) != len(dataset):
-            raise ValueError(f"{len(dataset)} images and {len(self.labels)} labels")
+        labels = labels if labels.ndim == 1 else labels[:, 0]  # qmnist's first column is the class
+        super().__init__(dataset, labels, title)
+        if len(labels) != len(dataset):
+            raise ValueError(f"{len(dataset)} images and {len(labels)} labels")
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return self.dataset[index]
-
-    def describe(self, index: int) -> str:
-        return f"image {index} of {self.title}"
+    def read(self, index: int) -> Image.Image:
+        return self.data[index][0]
 
 
 def _downloaded(name: str, config: Config) -> Source:
@@ -110,29 +96,29 @@ def _downloaded(name: str, config: Config) -> Source:
 
     def fetch(scratch: Path) -> None:
         try:
-            with _giving_up_after(STALLED_SECONDS):
+            with _socket_timeout(STALLED_SECONDS):
                 for split in ("train", "test"):
                     create_dataset(f"torch/{name}", root=str(scratch.parent), split=split, download=True)
         except (RuntimeError, URLError, ConnectionError, TimeoutError, HTTPException) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"'timm/torch/{name}' could not be fetched ({reason}); {by_hand}") from None
 
-    prepared(folder, fetch)
+    make_once(folder, fetch)
     splits: dict[str, Split] = {}
     for split in named:
         try:
             dataset = create_dataset(f"torch/{name}", root=config.data_dir, split=split, download=False)
-            splits[split] = _Held(dataset, f"split {split!r} of 'timm/torch/{name}'")
+            splits[split] = _InMemory(dataset, f"split {split!r} of 'timm/torch/{name}'")
         except _DAMAGED as error:
             raise ValueError(
-                f"{folder} is damaged or not complete ({error}); delete it to have it fetched again, or {by_hand}"
+                f"{folder} is damaged or incomplete ({error}); delete it to download it again, or {by_hand}"
             ) from error
     return Source(splits, kind="image", n_classes=len(dataset.classes), class_names=list(dataset.classes))
 
 
 @contextmanager
-def _giving_up_after(seconds: float) -> Iterator[None]:
-    """In the block a connection on which nothing comes for so long is an error; torchvision would wait for ever."""
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """In the block, a connection without data for so long is an error; torchvision itself waits forever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -145,17 +131,17 @@ def _by_hand(kind: Any, folder: Path) -> str:
     if hasattr(kind, "base_folder"):  # one archive
         return f"get {kind.url} by hand and unpack it in {folder.parent}"
     files = kind.resources
-    if isinstance(files, dict):  # of qmnist, by split and with whole addresses
+    if isinstance(files, dict):  # qmnist's, by split and with complete addresses
         files = files["train"] + files["test"]
     urls = [urljoin(kind.mirrors[0], file) for file, _ in files]
     return f"get {', '.join(urls)} by hand and unpack them in {folder / 'raw'}"
 
 
-# --- what must have been unpacked ----------------------------------------------------------------------
+# --- data sets that the user unpacks ------------------------------------------------------------------
 
 
 def _unpacked(name: str, config: Config) -> Source:
-    """torchvision's data sets that are too large to be downloaded by a run; splits `train` and `val`."""
+    """torchvision's data sets that are too large for a run to download; splits `train` and `val`."""
     from timm.data import create_dataset
 
     root = Path(config.data_dir)
@@ -163,12 +149,12 @@ def _unpacked(name: str, config: Config) -> Source:
     for split in named_splits(config, ["train", "val"]):
         try:
             if name == "imagenet" and not ((root / "meta.bin").is_file() and (root / split).is_dir()):
-                raise RuntimeError(f"no meta.bin or no folder {split}")  # torchvision would unpack the archives here
+                raise RuntimeError(f"no meta.bin or no folder {split}")  # torchvision would try to unpack archives
             dataset = create_dataset(f"torch/{name}", root=config.data_dir, split=split, download=False)
         except (RuntimeError, OSError) as error:
             raise ValueError(
-                f"'timm/torch/{name}' is not in {root} ({error}); it is too large to be fetched by a run: "
-                f"have torchvision.datasets.{_UNPACKED[name]} unpack it there once"
+                f"'timm/torch/{name}' is not in {root} ({error}); it is too large for a run to download: "
+                f"let torchvision.datasets.{_UNPACKED[name]} unpack it there once"
             ) from error
         if name == "inaturalist":
             files = [str(Path(dataset.root, dataset.all_categories[label], file)) for label, file in dataset.index]
@@ -178,6 +164,6 @@ def _unpacked(name: str, config: Config) -> Source:
             classes = (
                 dataset.classes if name == "imagenet" else sorted(dataset.class_to_idx, key=dataset.class_to_idx.get)
             )
-        splits[split] = ImageFiles(files, labels, config.data_split_seed)
+        splits[split] = ImageFiles(files, labels)
     names = [one if isinstance(one, str) else ", ".join(one) for one in classes]  # ImageNet's have several each
-    return Source(splits, kind="image", n_classes=len(names), class_names=names)
+    return Source(splits, shuffle="always", kind="image", n_classes=len(names), class_names=names)

@@ -1,4 +1,4 @@
-"""Model name -> nn.Module: finds the family of a name (src/families.py) and lets its module build."""
+"""Model name -> nn.Module: finds the family of the name (src/families.py) and calls its `build`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from src.models.linear import store_for_sparse
 
 
 def model_inputs(config: Config) -> Inputs:
-    """How `config.model` wants its samples; known before any data are read."""
+    """The form in which `config.model` takes its samples, without reading data."""
     family, name = families.find("model", config.model, families.MODELS)
     inputs = getattr(family.load(), "inputs", None)
     return inputs(name, config) if inputs else Inputs()
@@ -31,25 +31,24 @@ def build_model(
     class_names: list[str] | None = None,
     sparse: bool = False,
 ) -> nn.Module:
-    """The model that `config.model` names, on the CPU.
+    """The model `config.model`, on the CPU.
 
-    `class_names`, by class, make the head of a zero-shot model. The model maps float32 samples (batch,
-    *input_shape), or a dictionary of int64 tensors (batch, tokens), to outputs (batch, output_dim). The initial
-    weights come from torch's global random generator: the caller seeds it, and moves the model to its device.
-    With `sparse` it is to take sparse CSR tensors (batch, features), which linear and python/ models can.
-    Raises ValueError if the model does not exist, cannot be imported, or does not fit the shape.
+    It maps float32 samples (batch, *input_shape), or a dictionary of int64 tensors (batch, tokens), to outputs (batch,
+    output_dim). With `sparse` it must take sparse CSR tensors (batch, features), as linear and python/ models do. The
+    initial weights come from torch's global generator, which the caller seeds. `class_names`, by class, make the head
+    of a zero-shot model. Raises ValueError if the model does not exist, cannot be imported, or does not fit the shape.
     """
     family, name = families.find("model", config.model, families.MODELS)
     if sparse and not config.model.startswith(("linear", "python/")):
         raise ValueError(
-            f"model {config.model!r} takes no sparse data, as which {config.dataset!r} is held; use model: linear, "
-            f"or raise max_dense_gb (now {config.max_dense_gb:g}) to hold the data as dense"
+            f"model {config.model!r} takes no sparse data, and {config.dataset!r} is stored as sparse; use model: linear, "
+            f"or raise max_dense_gb (now {config.max_dense_gb:g}) to store the data as dense"
         )
     model: nn.Module = family.load().build(name, input_shape, output_dim, config, class_names)
     if config.model_head_init is not None:
-        reset_head(model, config)
+        reset_head(model, config.model_head_init)
     if config.model_freeze is not None:
-        freeze(model, config)
+        freeze(model, config.model_freeze, may_freeze_all=config.train_length == 0)
     if sparse:
         store_for_sparse(model)
     return model

@@ -1,7 +1,7 @@
-"""`clip_zeroshot/<name>`: a CLIP model as a classifier without training, its head made from the names of the classes.
+"""`clip_zeroshot/<name>`: a CLIP model as a classifier without training, with a head made from the names of the classes.
 
-The outputs of the head are CLIP's: the cosine of the embeddings of image and class, times the learnt scale. It is
-evaluated as it is (train_length 0), or the start of a fine-tuning. Names are those of clip/ (src/models/clip.py).
+The outputs are CLIP's: the cosine of the embeddings of image and class, times the learnt scale. The model is evaluated
+as it is (train_length 0) or fine-tuned. Names are those of clip/ (src/models/clip.py).
 """
 
 from __future__ import annotations
@@ -12,44 +12,35 @@ import torch
 from torch import nn
 
 from src.config import Config
-from src.data.source import Inputs
 from src.models import clip
 
 TEMPLATES = ("a photo of a {}.",)
-
-
-def inputs(name: str, config: Config) -> Inputs:
-    return clip.inputs(name, config)
+inputs = clip.inputs
 
 
 def build(
-    name: str,
-    input_shape: tuple[int, ...],
-    output_dim: int,
-    config: Config,
-    class_names: list[str] | None = None,
+    name: str, input_shape: tuple[int, ...], output_dim: int, config: Config, class_names: list[str] | None = None
 ) -> nn.Module:
-    """config.model_kwargs may hold `class_names`, in place of the data's, and `templates`, texts in which {} is the name.
+    """An ImageClassifier. The head row of a class is the mean of the normalised embeddings of its texts, normalised.
 
-    Without them `class_names` are taken with spaces for underscores, in TEMPLATES. The embedding of a class is the
-    mean of the normalised embeddings of its texts, normalised. The text encoder is dropped.
-    Raises ValueError if there are no names, or as `clip.build` does.
+    The texts are TEMPLATES with the class's name, underscores replaced by spaces, for {}. config.model_kwargs may have
+    other `templates`, and `class_names` in place of the data's. Raises ValueError without names, and as `clip.build`.
     """
     if not config.model_pretrained:
         raise ValueError(
-            f"model {config.model!r} knows no class by its name before training; set model_pretrained: true"
+            f"model {config.model!r} needs pretrained weights to make its head from names; set model_pretrained: true"
         )
     kwargs = dict(config.model_kwargs)
     templates = _texts("templates", kwargs.pop("templates", TEMPLATES))
     if any("{}" not in template for template in templates):
-        raise ValueError(f"model_kwargs: each of templates must hold {{}} where the class is named, not {templates}")
+        raise ValueError(f"model_kwargs: each of templates must contain {{}}, the place of the name, not {templates}")
     from_data = [class_name.replace("_", " ") for class_name in class_names or []]
     names = _texts("class_names", kwargs.pop("class_names", from_data))
     if len(names) != output_dim:
         raise ValueError(
             f"model {config.model!r} needs a name for each of {output_dim} classes, and "
             f"{'has ' + str(len(names)) if names else 'the data have none'}; "
-            "give them with model_kwargs: {class_names: [...]}, in the order of the labels"
+            "set them by model_kwargs: {class_names: [...]}, in the order of the labels"
         )
     with clip.calling_open_clip(name, config) as open_clip:
         model = clip.create(open_clip, name, input_shape, config, kwargs).eval()
@@ -59,7 +50,7 @@ def build(
         prompts = [lambda class_name, t=template: t.replace("{}", class_name) for template in templates]
         slow = len(names) * len(prompts) > 500
         weight = open_clip.build_zero_shot_classifier(model, tokenizer, names, prompts, use_tqdm=slow)  # (dim, class)
-        bias = getattr(model, "logit_bias", None)  # of SigLIP's
+        bias = getattr(model, "logit_bias", None)  # SigLIP has one
         head = nn.Linear(len(weight), output_dim, bias=bias is not None)
         with torch.no_grad():
             head.weight.copy_(model.logit_scale.exp() * weight.T)

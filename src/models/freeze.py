@@ -1,4 +1,4 @@
-"""Parameters that are not trained: `config.model_freeze`."""
+"""Parameters that are not trained: the option `model_freeze`."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import re
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from src.config import Config
 from src.models.head import find_heads
 
 
-def freeze(model: nn.Module, config: Config) -> None:
-    """Excludes from training what `config.model_freeze` names: 'backbone', all but the head, or a regular expression.
+def freeze(model: nn.Module, what: str, may_freeze_all: bool = False) -> None:
+    """Exclude parameters from training: `what` is 'backbone', all but the head, or a regular expression for their names.
 
-    A frozen parameter has requires_grad False. A normalisation all of whose parameters are frozen keeps its
-    running statistics too, in training mode as in evaluation. Raises ValueError if nothing matches, or if
-    nothing is left to train in a run that trains.
+    A frozen parameter has requires_grad False. A normalisation layer whose parameters are all frozen also keeps its
+    running statistics, in training mode as in evaluation. Raises ValueError if nothing matches, or if everything does
+    and not `may_freeze_all`.
     """
-    frozen = _names_to_freeze(model, str(config.model_freeze))
+    frozen = _names_to_freeze(model, what)
     parameters = dict(model.named_parameters())
     found = frozen & parameters.keys()
-    if not found or (len(found) == len(parameters) and config.train_length > 0):
+    if not found or (len(found) == len(parameters) and not may_freeze_all):
         names = list(parameters)
         some = ", ".join(names if len(names) <= 6 else [*names[:3], "...", *names[-3:]])
-        what = "leaves nothing to train" if found else "matches no parameter"
-        raise ValueError(f"model_freeze {config.model_freeze!r} {what} of {config.model!r}, which has {some}")
+        problem = "leaves no parameter to train" if found else "matches no parameter"
+        raise ValueError(f"model_freeze {what!r} {problem}; the parameters of the model are {some}")
     for name in found:
         parameters[name].requires_grad_(False)
     for name, module in model.named_modules():
@@ -46,10 +45,10 @@ def _names_to_freeze(model: nn.Module, what: str) -> set[str]:
 
 
 class _Frozen:
-    """Mixed into a normalisation whose running statistics are kept."""
+    """Mixin of a normalisation layer that keeps its running statistics."""
 
     def train(self, mode: bool = True) -> nn.Module:
         return super().train(False)  # type: ignore[misc]
 
     def reset_running_stats(self) -> None:
-        """Nothing: torch's update_bn forgets the statistics of all layers by it, and would not refill these."""
+        """Does nothing: torch's update_bn resets all layers by it, and would not compute these statistics anew."""

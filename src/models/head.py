@@ -1,18 +1,16 @@
-"""The last layer of a model: where it is, and how it is reset."""
+"""Find and reset the last layer of a model."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from src.config import Config
-
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def find_heads(model: nn.Module) -> list[nn.Module]:
-    """What the model's `get_classifier()` returns (timm's convention; some models have two heads).
+    """The result of the model's `get_classifier()`, timm's convention; some models have two heads.
 
-    Without that method it is the linear or convolutional layer that was registered last; empty if there is none.
+    Without that method, the linear or convolutional layer that was registered last; an empty list if there is none.
     """
     get_classifier = getattr(model, "get_classifier", None)
     if get_classifier is not None:
@@ -21,15 +19,13 @@ def find_heads(model: nn.Module) -> list[nn.Module]:
     return [*_layers(model)[-1:]]
 
 
-def reset_head(model: nn.Module, config: Config) -> None:
-    """Sets the last layer of each head to zero, or to torch's own initial values, as `config.model_head_init` says."""
+def reset_head(model: nn.Module, init: str) -> None:
+    """Set the last layer of each head to zero (`init` zero), or to torch's initial values (rand)."""
     heads = [_layers(head)[-1:] for head in find_heads(model)]
     if not heads or not all(heads):
-        raise ValueError(
-            f"model_head_init {config.model_head_init!r}: {config.model!r} has no linear or convolutional layer at its end"
-        )
+        raise ValueError(f"model_head_init {init!r}: the model has no linear or convolutional layer at its end")
     for (layer,) in heads:
-        if config.model_head_init == "rand":
+        if init == "rand":
             layer.reset_parameters()
             continue
         nn.init.zeros_(layer.weight)

@@ -15,20 +15,16 @@ from src.config import Config
 
 
 def build(
-    name: str,
-    input_shape: tuple[int, ...],
-    output_dim: int,
-    config: Config,
-    class_names: list[str] | None = None,
+    name: str, input_shape: tuple[int, ...], output_dim: int, config: Config, class_names: list[str] | None = None
 ) -> nn.Module:
     """`name` is '' or 'no_bias'. A batch may also be a sparse CSR tensor (batch, features)."""
     return nn.Sequential(nn.Flatten(), Linear(math.prod(input_shape), output_dim, bias=name != "no_bias"))
 
 
 class Linear(nn.Linear):
-    """nn.Linear whose input may be a sparse CSR tensor (batch, in_features), which is never made dense.
+    """nn.Linear whose input may be a sparse CSR tensor (batch, in_features), which is never converted to dense.
 
-    The gradient of the weight is dense, as every optimizer wants it.
+    The gradient of the weight is dense, because optimizers need it so.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,9 +35,9 @@ class Linear(nn.Linear):
 
 
 def store_for_sparse(model: nn.Module) -> None:
-    """Keep the weights of every Linear feature by feature in memory, so that one value of x meets consecutive numbers.
+    """Store the weights of every Linear feature by feature, so that the weights for one value of x are consecutive.
 
-    Shapes, values and the state_dict stay as they are. To be called before the optimizer is built.
+    Shapes, values and the state_dict do not change. Call it before the optimizer is built.
     """
     for module in model.modules():
         if isinstance(module, Linear):
@@ -51,8 +47,8 @@ def store_for_sparse(model: nn.Module) -> None:
 class _SparseProduct(torch.autograd.Function):
     """x (batch, features) in CSR layout, weight (outputs, features) -> x weight^T (batch, outputs).
 
-    torch's own product takes 1.1 ms forward and backward on 128 rows of 75 of 47,236 features and 2 outputs,
-    this one 0.2 ms; the parts of both are sums in a fixed order, on a GPU too.
+    torch's own product takes 1.1 ms forward and backward on 128 rows with 75 of 47,236 features and 2 outputs, this one
+    0.2 ms. Both passes sum in a fixed order, on a GPU too.
     """
 
     @staticmethod

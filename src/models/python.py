@@ -1,4 +1,4 @@
-"""`python/<module>:<callable>`: a user's own model, without touching src."""
+"""`python/<module>:<callable>`: a user's own model, without a change in src."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from src.config import Config
 def build(
     name: str, input_shape: tuple[int, ...], output_dim: int, config: Config, class_names: list[str] | None
 ) -> nn.Module:
-    """Calls `name` ('module:callable') as callable(num_classes=..., input_shape=..., **config.model_kwargs)."""
+    """Call `name` ('module:callable') as callable(num_classes=..., input_shape=..., **config.model_kwargs)."""
     for key in ("num_classes", "input_shape"):
         if key in config.model_kwargs:
             raise ValueError(f"model_kwargs: {key!r} comes from the data; remove it")

@@ -1,7 +1,7 @@
-"""`tiny/...`: small convolutional networks, for images from 8x8 up with any number of channels.
+"""`tiny/...`: small convolutional networks for images of at least 8x8, with any number of channels.
 
-The ones published for CIFAR, in their usual form, adapted only where a small or an oblong image asks for it.
-No feature map becomes smaller than 2x2, so that batch norm can train on a last batch of one sample.
+They are the networks published for CIFAR, in their usual form, adapted only for small or oblong images. No feature map
+is smaller than 2x2, so that batch norm can train on a last batch of one sample.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from src.config import Config
 def build(
     name: str, input_shape: tuple[int, ...], output_dim: int, config: Config, class_names: list[str] | None
 ) -> nn.Module:
-    """`name` is lenet, resnet_<depth>, vgg_<depth> or wrn_<depth>_<width>; src/families.py says which depths exist.
+    """`name` is lenet, resnet_<depth>, vgg_<depth> or wrn_<depth>_<width>; src/families.py lists the depths.
 
     Raises ValueError if input_shape is not (channels, height >= 8, width >= 8).
     """
@@ -27,20 +27,15 @@ def build(
             f"shape {input_shape}; model_input_shape, such as [1, 28, 28], views flat data as an image"
         )
     kind, *numbers = name.split("_")
-    builders: dict[str, Callable[..., nn.Module]] = {
-        "lenet": lenet,
-        "resnet": resnet,
-        "vgg": vgg,
-        "wrn": wide_resnet,
-    }
+    builders: dict[str, Callable[..., nn.Module]] = {"lenet": lenet, "resnet": resnet, "vgg": vgg, "wrn": wide_resnet}
     return builders[kind](input_shape, output_dim, *map(int, numbers))
 
 
 def lenet(input_shape: tuple[int, ...], output_dim: int) -> nn.Module:
     """Two convolutions and two linear layers, after LeNet-5 (LeCun et al. 1998), with ReLU; 85,000 parameters at 8x8."""
     channels, height, width = input_shape
-    first = 2 if min(height, width) >= 16 else 1  # an 8x8 image can be halved once only, and later is better
-    # Leaves 4 to 7 rows and columns. Not adaptive pooling: its gradient is not deterministic on a GPU.
+    first = 2 if min(height, width) >= 16 else 1  # an 8x8 image can be halved only once, and later is better
+    # The result has 4 to 7 rows and columns. Adaptive pooling has a gradient that is not deterministic on a GPU.
     last = (height // first // 4, width // first // 4)
     rows, columns = height // first // last[0], width // first // last[1]
     return nn.Sequential(
@@ -58,7 +53,7 @@ def lenet(input_shape: tuple[int, ...], output_dim: int) -> nn.Module:
 
 
 def vgg(input_shape: tuple[int, ...], output_dim: int, depth: int) -> nn.Module:
-    """VGG with batch norm (Simonyan and Zisserman 2015) and one linear layer, as is usual on CIFAR."""
+    """VGG with batch norm (Simonyan and Zisserman 2015) and one linear layer, the usual form for CIFAR."""
     blocks = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
     channels, smaller_side = input_shape[0], min(input_shape[1:])
     layers: list[nn.Module] = []
@@ -90,7 +85,7 @@ def wide_resnet(input_shape: tuple[int, ...], output_dim: int, depth: int, width
 
 
 class ResNetBlock(nn.Module):
-    """Two convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+    """Two convolutions and a shortcut, which is a 1x1 convolution if the shape changes."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -110,7 +105,7 @@ class ResNetBlock(nn.Module):
 
 
 class WideResNetBlock(nn.Module):
-    """The same with batch norm and ReLU before each convolution (He et al. 2016b)."""
+    """A ResNetBlock with batch norm and ReLU before each convolution (He et al. 2016b)."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -131,7 +126,7 @@ class WideResNetBlock(nn.Module):
 def _stages(
     block: Callable[[int, int, int], nn.Module], channels: int, widths: tuple[int, ...], n: int
 ) -> list[nn.Module]:
-    """n blocks of each width; every stage after the first starts by halving height and width."""
+    """n blocks of each width; the first block of every stage but the first halves height and width."""
     layers = []
     for stage, width in enumerate(widths):
         for i in range(n):

@@ -1,1 +1,1 @@
-"""What moves the weights: optimizers, learning-rate schedules, and averages of the iterates."""
+"""Optimizers, learning-rate schedules, and averages of the iterates."""

@@ -7,25 +7,24 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from src import grammar
-from src.config import Config
 
 
-def build_average(config: Config, model: nn.Module) -> IterateAverage | None:
-    """The average that `config.averaging` asks for, over no iterate yet; None if it asks for none."""
-    if config.averaging is None:
+def build_average(model: nn.Module, averaging: str | None, buffers: str) -> IterateAverage | None:
+    """The average of the option `averaging`, over no iterate yet; None without one. `buffers`: see IterateAverage."""
+    if averaging is None:
         return None
-    return IterateAverage(model, *grammar.parse_averaging(config.averaging), buffers=config.averaging_buffers)
+    return IterateAverage(model, *grammar.parse_averaging(averaging), buffers=buffers)
 
 
 class IterateAverage(AveragedModel):
     """torch's AveragedModel with the two averages below. The averaged model is `.module`; it shares nothing with `model`.
 
-    poly: average_t = average_{t-1} + (eta+1)/(eta+t) (iterate_t - average_{t-1}), t = 1, 2, ...; eta = 0 is
-    the plain mean (polynomial-decay averaging, Shamir and Zhang 2013). ema: average_t = decay average_{t-1} + (1-decay) iterate_t,
-    from average_1 = iterate_1.
+    poly: average_t = average_{t-1} + (eta+1)/(eta+t) (iterate_t - average_{t-1}), t = 1, 2, ...; eta = 0 is the plain
+    mean (polynomial-decay averaging, Shamir and Zhang 2013). ema: average_t = decay average_{t-1} + (1-decay) iterate_t,
+    with average_1 = iterate_1.
 
-    `buffers` says what happens to batch-norm statistics: 'copy' takes the newest, 'average' averages those that
-    are not counters, 'recompute' takes the newest and leaves torch.optim.swa_utils.update_bn to the caller.
+    `buffers` is the rule for batch-norm statistics: 'copy' takes the newest, 'average' averages all but the counters,
+    'recompute' takes the newest, and the caller calls torch.optim.swa_utils.update_bn.
     """
 
     def __init__(self, model: nn.Module, kind: str, parameter: float, buffers: str = "copy") -> None:
@@ -34,10 +33,10 @@ class IterateAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Take the newest iterate into the average. Nothing here waits for a GPU.
+        """Add the newest iterate to the average, without waiting for a GPU.
 
-        (AveragedModel's own version copies `n_averaged` to the device at every call, which does.) So the
-        counter must stay on the CPU: do not move this module to another device after it was made.
+        AveragedModel's own version waits, because it copies `n_averaged` to the device at every call. Here this counter
+        stays on the CPU: do not move this module to another device.
         """
         averaged: list[Tensor] = list(self.module.parameters())
         newest: list[Tensor] = list(model.parameters())

@@ -1,26 +1,26 @@
-"""Optimizer name -> torch.optim.Optimizer, with one weight decay for weights and one for biases and norms."""
+"""Optimizer name -> torch.optim.Optimizer, with separate weight decays for weights and for biases and norms."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import Any
 
 import torch
 from torch import nn
 
-from src import families, grammar, python_object, torchvision_cpu
+from src import families, grammar, python_object
 from src.config import Config
+from src.hints import did_you_mean
 
 ParamGroups = list[dict[str, Any]]
 
 
 def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that `config.optim_alg` names over the parameters of `model` that require gradients.
+    """The optimizer `config.optim_alg` over the parameters of `model` that require gradients.
 
-    Parameters with two or more dimensions decay by weight_decay, the others by weight_decay_biases.
-    The caller sets each group's `lr` as the schedule goes, times its `lr_scale` if it has one (layer_decay).
-    Raises ValueError if the optimizer does not exist or refuses the options.
+    Parameters with two or more dimensions have the decay weight_decay, all others weight_decay_biases. At each step the
+    caller sets the `lr` of each group: the learning rate, times the group's `lr_scale` if it has one (layer_decay).
+    Raises ValueError if the optimizer does not exist or rejects the options.
     """
     _, name = families.find("optim_alg", config.optim_alg, families.OPTIMIZERS)
     groups = _param_groups(config, model)
@@ -55,10 +55,9 @@ def _layers(decay: float, config: Config, model: nn.Module) -> ParamGroups:
     """A group for each layer, with `lr_scale` = decay ** (number of layers after it), after BEiT (Bao et al. 2022)."""
     if not hasattr(model, "group_matcher"):
         raise ValueError(
-            f"layer_decay: {config.model!r} does not say which parameters make a layer; timm/, clip/ and hf/ models do, "
-            "and your own may by a method group_matcher(coarse) as in timm"
+            f"layer_decay: {config.model!r} does not declare its layers; timm/, clip/ and hf/ models do, and your own "
+            "model can by a method group_matcher(coarse), as in timm"
         )
-    torchvision_cpu.mend()
     from timm.optim import param_groups_layer_decay
 
     groups = param_groups_layer_decay(model, layer_decay=decay, weight_decay_exclude_1d=False)
@@ -85,20 +84,18 @@ def _torch(name: str, groups: ParamGroups, config: Config) -> torch.optim.Optimi
 def _timm(name: str, groups: ParamGroups, config: Config) -> torch.optim.Optimizer:
     """timm's optimizer `name`, or `lookahead_<name>`.
 
-    It gets ada_eps and momentum where it takes them. Where it takes betas, momentum gives the first one or
-    two, and the rest stay what its authors chose.
+    ada_eps and momentum are passed if it takes them. If it takes betas, momentum is the first one or two of them, and
+    the others keep timm's defaults.
     """
-    torchvision_cpu.mend()
     from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
 
     known = [str(entry) for entry in list_optimizers()]
     inner = name.removeprefix("lookahead_")
     if inner not in known:
-        close = difflib.get_close_matches(inner, known, n=3)
-        hint = f"did you mean {', '.join(close)}?" if close else f"it has {', '.join(known)}"
-        raise ValueError(f"timm has no optimizer {inner!r}; {hint}")
+        hint = did_you_mean(inner, known, n=3) or f"; it has {', '.join(known)}"
+        raise ValueError(f"timm has no optimizer {inner!r}{hint}")
     if get_optimizer_info(inner).second_order:
-        raise ValueError(f"optim_alg 'timm/{name}' needs second derivatives, which are not computed here")
+        raise ValueError(f"optim_alg 'timm/{name}' needs second derivatives, which are not supported")
 
     beta1, beta2 = grammar.parse_betas(config.momentum)
     arguments: dict[str, Any] = {"momentum": beta1, "eps": config.ada_eps}

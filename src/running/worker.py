@@ -56,11 +56,8 @@ def run_many(
 
 
 def _warm_up(paths: list[Path]) -> None:
-    from src import torchvision_cpu
-
     modules = list(_PRELOAD)
     if any("timm/" in path.read_text(errors="replace") for path in paths if path.is_file()):
-        torchvision_cpu.mend()
         modules.append("timm")
     for module in modules:
         importlib.import_module(module)

@@ -97,7 +97,6 @@ def make_bert(folder: Path, weights: bool = False, n_labels: int = 2, **fields: 
 
     `fields` are those of BertConfig. Use: model: hf/<folder>.
     """
-    _importable()
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
@@ -129,7 +128,6 @@ def make_vit(folder: Path, weights: bool = False, n_labels: int = 3, **fields: A
 
     `fields` are those of ViTConfig. Use: model: hf/<folder>.
     """
-    _importable()
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     narrow = {
@@ -158,12 +156,6 @@ def _save_weights(kind: Any, config: Any, folder: Path) -> None:
     with torch.random.fork_rng(), _no_progress():
         torch.manual_seed(0)
         kind(config).save_pretrained(folder)
-
-
-def _importable() -> None:
-    from src import torchvision_cpu
-
-    torchvision_cpu.mend()
 
 
 @contextlib.contextmanager

@@ -25,8 +25,6 @@ from unittest import mock
 import numpy as np
 from data.made_tfds import striped_images
 
-from src import torchvision_cpu
-
 _IDX = {np.dtype(np.uint8): 8, np.dtype(np.int32): 12}  # the codes of MNIST's file format
 
 
@@ -70,7 +68,6 @@ def _idx(array: np.ndarray) -> bytes:
 @contextmanager
 def made_cifar(data_dir: str | Path, name: str = "cifar10", n_train: int = 500, n_test: int = 100) -> Iterator[Path]:
     """CIFAR-10 or CIFAR-100 in data_dir. Within the block torchvision's class expects the checksums of these files."""
-    torchvision_cpu.mend()
     from torchvision import datasets
 
     kind: Any = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
@@ -160,7 +157,6 @@ def served_mnist(folder: str | Path, n_train: int = 600, n_test: int = 100) -> I
 
     A process that is forked within the block takes it from there too.
     """
-    torchvision_cpu.mend()
     from torchvision.datasets import MNIST
 
     files = make_mnist(folder, n_train=n_train, n_test=n_test, packed=True)

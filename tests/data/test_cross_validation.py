@@ -11,7 +11,7 @@ from helpers import ROOT, run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.config import Config, ConfigError
+from src.config import ConfigError
 from src.data import load_data
 from src.data.source import Examples
 from src.data.splits import hold_out_fold
@@ -94,7 +94,7 @@ def test_the_same_labels_give_the_same_folds_in_every_family(make_config, source
     assert held_out("images") == held_out("images in memory")
     examples = Examples(torch.arange(30).float()[:, None], torch.arange(30) % 3)
     for fold, indices in enumerate(held_out("labelled")):
-        val = hold_out_fold({"train": examples}, "classification", Config(cv_folds=5, cv_fold=fold))["val"]
+        val = hold_out_fold({"train": examples}, "classification", 5, fold, seed=0)["val"]
         assert val.x.flatten().tolist() == indices
         assert np.bincount(val.y).tolist() == [2, 2, 2]
 
@@ -109,10 +109,7 @@ def test_folds_and_each_class_in_them_differ_by_at_most_one_example(labels, n_fo
     n_folds = min(n_folds, len(labels))
     examples = Examples(torch.arange(len(labels)).float()[:, None], torch.tensor(labels))
     folds = [
-        hold_out_fold(
-            {"train": examples}, "classification", Config(cv_folds=n_folds, cv_fold=fold, data_split_seed=seed)
-        )["val"]
-        for fold in range(n_folds)
+        hold_out_fold({"train": examples}, "classification", n_folds, fold, seed)["val"] for fold in range(n_folds)
     ]
     counts = np.array([np.bincount(fold.y, minlength=10) for fold in folds])
     assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 1

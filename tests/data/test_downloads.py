@@ -12,7 +12,7 @@ import pytest
 from data.made_timm import served_mnist
 
 from src.data import timm as timm_data
-from src.data.files import prepared
+from src.data.files import make_once
 
 FORK = multiprocessing.get_context("fork")
 NAMES = [f"{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -155,7 +155,7 @@ def test_a_site_that_stops_sending_is_given_up(site, load, tmp_path, monkeypatch
 def test_a_folder_that_cannot_be_made_is_named(site, load, tmp_path):
     (tmp_path / "data").write_text("a file where the folder should be")
 
-    with pytest.raises(ValueError, match=r"data/MNIST cannot be prepared: (Not a directory|File exists)"):
+    with pytest.raises(ValueError, match=r"data/MNIST cannot be written: (Not a directory|File exists)"):
         load()
 
 
@@ -164,15 +164,15 @@ def test_a_full_disk_is_no_missing_network(tmp_path):
         (scratch / "part").write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(ValueError, match="made cannot be prepared: No space left on device"):
-        prepared(tmp_path / "made", fill)
+    with pytest.raises(ValueError, match="made cannot be written: No space left on device"):
+        make_once(tmp_path / "made", fill)
 
     assert left_in(tmp_path) == []
 
 
-def test_what_is_prepared_has_the_permissions_of_a_new_folder(tmp_path):
+def test_what_is_made_has_the_permissions_of_a_new_folder(tmp_path):
     (tmp_path / "plain").mkdir()
 
-    prepared(tmp_path / "made", lambda scratch: (scratch / "file").touch())
+    make_once(tmp_path / "made", lambda scratch: (scratch / "file").touch())
 
     assert (tmp_path / "made").stat().st_mode == (tmp_path / "plain").stat().st_mode

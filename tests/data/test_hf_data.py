@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.made_hf import make_bert, make_downloaded, make_images, make_rows, make_texts, sentences
+from data.made_hf import BAD, GOOD, make_bert, make_downloaded, make_images, make_rows, make_texts, sentences
 from helpers import ROOT
 from PIL import UnidentifiedImageError
 
@@ -145,13 +145,24 @@ def test_slices_of_texts_come_as_batches_each_as_long_as_its_longest_text(make_c
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 110, "test": 50}
     assert (data.kind, data.n_classes, data.class_names) == ("text", 2, ["bad", "good"])
 
-    batches = list(eval_batches(data.splits["test"], 20, config, torch.device("cpu")))
+    batches = list(eval_batches(data.splits["test"], 20, torch.device("cpu"), workers, seed=0))
     assert [len(y) for _, y in batches] == [20, 20, 10]
     assert torch.cat([y for _, y in batches]).tolist() == sentences(60, 1)[1][10:]
     for x, y in batches:
         lengths = x["attention_mask"].sum(1)
         assert x["input_ids"].shape == (len(y), lengths.max()) == x["token_type_ids"].shape
         assert lengths.max() <= 9
+
+
+def test_model_input_shape_is_refused_unless_it_is_that_of_the_first_text(make_config, tmp_path, tokenizer):
+    options = {"dataset": f"hf/{make_texts(tmp_path / 'films')}"}
+    found = load_data(make_config(**options), Inputs(tokenizer=tokenizer)).input_shape
+    again = load_data(make_config(**options, model_input_shape=list(found)), Inputs(tokenizer=tokenizer))
+    assert again.input_shape == found
+    with pytest.raises(
+        ValueError, match=r"model_input_shape \[7, 7\]: .* is text, which has no fixed shape; remove it"
+    ):
+        load_data(make_config(**options, model_input_shape=[7, 7]), Inputs(tokenizer=tokenizer))
 
 
 def test_texts_are_tokenized_once_for_each_tokenizer_and_limit(load, tmp_path, tokenizer):
@@ -285,17 +296,24 @@ def test_the_number_of_a_class_does_not_depend_on_the_splits_in_use(load, tmp_pa
     assert load(folder, ["train"]).splits["train"].labels.tolist() == [1, 3]
 
 
-def test_a_split_that_comes_class_by_class_is_shuffled_so_that_any_slice_has_all_classes(load, tmp_path):
-    rows = [{"text": str(i), "label": i // 50} for i in range(150)]
+def test_a_split_that_comes_class_by_class_is_shuffled_so_that_any_slice_has_all_classes(
+    make_config, tmp_path, tokenizer
+):
+    words = [*GOOD[:3], *BAD[:3]]  # two of each class
+    rows = [{"text": words[i // 25], "label": i // 50} for i in range(150)]
     folder = make_rows(tmp_path / "sorted", train=rows)
-    train = load(folder).splits["train"]
+    thirds = {"train": "train[:50]", "second": "train[50:100]", "third": "train[100:]"}
 
-    for part in np.split(train.labels, 3):
-        assert np.bincount(part).tolist() == pytest.approx([50 / 3] * 3, abs=1)
-    assert [(int(text) // 50, int(text)) for (text,), _ in train] != sorted((i // 50, i) for i in range(150))
-    assert all(int(text) // 50 == label for (text,), label in train)
-    assert load(folder).splits["train"].labels.tolist() == train.labels.tolist()
-    assert load(folder, data_split_seed=1).splits["train"].labels.tolist() != train.labels.tolist()
+    def items(seed):
+        config = make_config(dataset=f"hf/{folder}", data_splits_map=thirds, data_split_seed=seed)
+        splits = load_data(config, Inputs(tokenizer=tokenizer)).splits.values()
+        return [[(tokenizer.decode(x["input_ids"][1]), int(y)) for x, y in split] for split in splits]
+
+    for part in items(0):
+        assert np.bincount([label for _, label in part]).tolist() == pytest.approx([50 / 3] * 3, abs=1)
+        assert all(words.index(word) // 2 == label for word, label in part)
+    assert items(0) == items(0)
+    assert items(0) != items(1)
 
 
 def test_a_split_without_labels_is_refused_only_where_it_is_used(load, tmp_path):
@@ -316,7 +334,7 @@ def test_single_missing_labels_are_named_by_their_index(load, tmp_path):
 
 @pytest.mark.parametrize("label", [0.5, [0, 1]])
 def test_labels_that_are_no_classes_are_refused(load, tmp_path, label):
-    with pytest.raises(ValueError, match=r"'label' of 'hf/.*' holds .*, which are no classes; set label_column"):
+    with pytest.raises(ValueError, match=r"'label' of 'hf/.*' holds .*, which are not classes; set label_column"):
         load(make_rows(tmp_path / "rows", train=[{"text": "x", "label": label}]))
 
 
@@ -445,7 +463,7 @@ def test_data_that_cannot_be_had_are_said_to_be_missing_where_and_how_to_bring_t
     by_hand = (
         f"copy {place} from a machine with network, or put the files of https://huggingface.co/datasets/user/films"
     )
-    with pytest.raises(ValueError, match=f"there is no such folder, it is not in {place} and .* {by_hand}"):
+    with pytest.raises(ValueError, match=f"there is no such folder, it is not in {place}, and .* {by_hand}"):
         load("user/films")
     with pytest.raises(ValueError, match=f"it is not in {place}, and data_download is false; {by_hand}"):
         load("user/films", data_download=False)
@@ -460,7 +478,7 @@ def test_what_is_no_folder_of_data_is_refused_in_one_sentence(load, tmp_path):
     for name, reason in [
         (tmp_path / "empty", ".+"),
         (tmp_path / "damaged", "Parquet .+"),
-        (file, "it is a file; name the folder that holds it"),
+        (file, "it is a file; name the folder that contains it"),
         (tmp_path / "nowhere", "there is no such folder"),
     ]:
         with pytest.raises(ValueError, match=f"^dataset 'hf/{name}' cannot be read: {reason}$"):

@@ -51,10 +51,10 @@ def colour(images: dict[str, dict[str, Any]]) -> dict[str, Any]:
 def loaded(config: Config, inputs: Inputs | None = None) -> tuple[Data, Batches, Tensor]:
     """The data, the micro-batches of the first two optimizer steps, and the images of the test split."""
     data = load_data(config, inputs)
-    batches = train_batches(data.splits["train"], config, CPU)
+    batches = train_batches(data.splits["train"], config, CPU, seed=0)
     steps = list(itertools.islice(batches, 2))
     batches.close()
-    test = torch.cat([x for x, _ in eval_batches(data.splits["test"], 7, config, CPU)])
+    test = torch.cat([x for x, _ in eval_batches(data.splits["test"], 7, CPU, config.num_workers, seed=0)])
     return data, [batch for step in steps for batch in step], test
 
 
@@ -310,11 +310,11 @@ def test_repeated_examples_are_together_and_each_time_augmented_anew(
     options = {**colour, "batch_size": 6, "image_memory_gb": memory}
     config = make_config(**options, augment_repeats=3, random_crop_padding=8)
     data, _, _ = loaded(config)
-    batches = train_batches(data.splits["train"], config, CPU)
+    batches = train_batches(data.splits["train"], config, CPU, seed=0)
     one_pass = [batch for step in itertools.islice(batches, 5) for batch in step]
     batches.close()
     alone, _, _ = loaded(make_config(**options, augment_repeats=3))
-    batches = train_batches(alone.splits["train"], make_config(**options, augment_repeats=3), CPU)
+    batches = train_batches(alone.splits["train"], make_config(**options, augment_repeats=3), CPU, seed=0)
     as_they_are = [batch for step in itertools.islice(batches, 5) for batch in step]
     batches.close()
 
@@ -381,10 +381,17 @@ class Wrong(Dataset):
 def test_a_label_that_is_no_class_is_named_with_its_item_and_split(make_config: Make, memory: float) -> None:
     config = make_config(image_memory_gb=memory, num_workers=2)
     with pytest.raises(ValueError, match=r"^item 2 of split 'train' has label 5, not 0 to 2$"):
-        train = image_splits({"train": Wrong()}, Inputs(), config, n_classes=3)["train"]
-        next(train_batches(train, config, CPU))
+        train = image_splits({"train": Wrong()}, Inputs(), config, n_classes=3, seed=0)["train"]
+        next(train_batches(train, config, CPU, seed=0))
 
 
 def test_as_many_means_as_channels_are_asked_for(make_config: Make, images: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"image_mean \[0.1, 0.2, 0.3\].*1 channels"):
         load_data(make_config(**images["grey"], image_mean=[0.1, 0.2, 0.3]))
+
+
+def test_model_input_shape_is_refused_unless_the_images_have_it(make_config: Make, images: dict[str, Any]) -> None:
+    found = load_data(make_config(**images["grey"])).input_shape
+    assert load_data(make_config(**images["grey"], model_input_shape=list(found))).input_shape == found
+    with pytest.raises(ValueError, match=r"model_input_shape \[784\]: .* \[1, 28, 28\]; remove it, and set image_size"):
+        load_data(make_config(**images["grey"], model_input_shape=[784]))

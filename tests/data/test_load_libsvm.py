@@ -159,9 +159,9 @@ def test_a_published_regression_set_refuses_cross_entropy(make_config, published
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("a9b", "did you mean a9a"),
-        ("news20", r"did you mean news20\.binary or news20\.multiclass"),
-        ("rcv1", r"did you mean rcv1\.binary"),
+        ("a9b", "did you mean 'a9a'"),
+        ("news20", r"did you mean 'news20\.binary' or 'news20\.multiclass'"),
+        ("rcv1", r"did you mean 'rcv1\.binary'"),
         ("no/such/file.svm", "neither a name that libsvmdata knows nor a file"),
         ("yeast", "several labels"),
     ],

@@ -190,7 +190,7 @@ def test_a_label_out_of_range_names_its_item(make_config, my_data):
         ("no_such_module_here:Data", "no module"),
         ("my_own_data:Missing", "'Missing' does not exist"),
         ("my_own_data:NoSplit", "split=..., data_dir=..."),
-        ("my_own_data:not_a_dataset", "items"),
+        ("my_own_data:not_a_dataset", "__len__ and __getitem__"),
     ],
 )
 def test_a_callable_that_makes_no_data_set_is_refused(make_config, my_data, name, message):

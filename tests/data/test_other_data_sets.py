@@ -77,7 +77,7 @@ def test_the_split_keeps_its_place_and_train_is_as_without_it(with_shifted, make
 
 def test_a_class_that_train_has_not_is_named(with_shifted, tmp_path):
     paint(tmp_path / "other", {"ant": 0, "dog": 100})
-    with pytest.raises(ValueError, match=r"'shifted': .*/other' has a class 'dog', which the train split has not"):
+    with pytest.raises(ValueError, match=r"'shifted': .*/other' has a class 'dog', which the train split lacks"):
         with_shifted()
 
 
@@ -99,11 +99,11 @@ def test_folders_that_are_numbered_are_mapped_by_a_list_a_dictionary_or_a_file(w
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        ([0, 1, 2], r"'shifted' is a list of 3, and .*/other' has 2 classes"),
-        ([0, 3], "'shifted' names the class 3, and classes are 0 to 2"),
-        (["ant", "bee"], "'shifted' names the class 'ant', and classes are 0 to 2"),
-        ({"0": 1}, "'shifted' does not say which class '1' of .*/other' is"),
-        (3, "'shifted' must be a list, a dictionary, or a file that holds one"),
+        ([0, 1, 2], r"'shifted' has 3 entries, and .*/other' 2 classes"),
+        ([0, 3], "'shifted' names the class 3, and the classes are 0 to 2"),
+        (["ant", "bee"], "'shifted' names the class 'ant', and the classes are 0 to 2"),
+        ({"0": 1}, "'shifted' has no entry for class '1' of .*/other'"),
+        (3, "'shifted' must be a list, a dictionary, or a file of one"),
         ("nowhere.yaml", "'shifted': .*nowhere.yaml"),
     ],
 )
@@ -167,8 +167,8 @@ def test_another_table_is_scaled_as_the_train_split_is(with_file, numbers):
 @pytest.mark.parametrize(
     ("y", "options", "sentence"),
     [
-        ([0, 7], {}, "'far': .*far.svm' has a label 7, which the train split has not"),
-        ([0, 1], {"data_label_maps": {"far": [2]}}, "'far' does not say which class label 1 of .*far.svm' is"),
+        ([0, 7], {}, "'far': .*far.svm' has a label 7, which the train split lacks"),
+        ([0, 1], {"data_label_maps": {"far": [2]}}, "'far' has no entry for label 1 of .*far.svm'"),
         (
             [0, 1],
             {"data_label_maps": {"far": {"ant": 2}}},
@@ -240,7 +240,7 @@ def test_ones_own_data_are_matched_by_label_or_mapped(make_config, write_module)
 def test_ones_own_data_beside_tables_are_refused(make_config, write_module, datasets):
     write_module("own_data", OWN_DATA)
     config = make_config(dataset=datasets[0], data_splits_map={"train": "train", "far": f"{datasets[1]}::train"})
-    with pytest.raises(ValueError, match=r"split 'far': .* one is held in memory and one is read item by item"):
+    with pytest.raises(ValueError, match=r"split 'far': .* is in memory, the other is read item by item"):
         load_data(config)
 
 
@@ -260,5 +260,5 @@ def test_augmentation_of_what_is_no_image_is_refused(make_config, option, value)
 
 @pytest.mark.parametrize("model", ["linear", "linear/no_bias", "tiny/lenet"])
 def test_layer_decay_of_a_model_without_named_layers_is_refused_before_data_are_read(make_config, model):
-    with pytest.raises(ConfigError, match=f"layer_decay: '{model}' does not say which parameters make a layer"):
+    with pytest.raises(ConfigError, match=f"layer_decay: '{model}' does not declare its layers"):
         make_config(model=model, layer_decay=0.7)

@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from src import config as configs
 from src.data import load_data
 from src.data import timm as timm_data
+from src.data.source import describe
 
 FOLDER = {"train": "train", "val": "val"}
 WHOLE = {"train": "train"}
@@ -85,8 +86,8 @@ def test_data_can_be_handed_to_another_process(read, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("torch/cifar11", "did you mean cifar10"),
-        ("torch/mnst", "did you mean mnist"),
+        ("torch/cifar11", "did you mean 'cifar10'"),
+        ("torch/mnst", "did you mean 'mnist'"),
         ("torch/zzz", "known: cifar10, cifar100, mnist"),
     ],
 )
@@ -115,7 +116,7 @@ def test_a_file_that_was_cut_short_is_never_read(cut, tmp_path_factory):
     file = make_mnist(folder, n_train=10, n_test=1) / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:cut])
 
-    with pytest.raises(ValueError, match=r"MNIST is damaged or not complete.*delete it to have it fetched again"):
+    with pytest.raises(ValueError, match=r"MNIST is damaged or incomplete.*delete it to download it again"):
         timm_data.load_source("torch/mnist", configs.build({"dataset": "timm/torch/mnist", "data_dir": str(folder)}))
     shutil.rmtree(folder)
 
@@ -125,7 +126,7 @@ def test_a_changed_cifar_file_is_found_by_its_checksum(read, tmp_path):
         file = folder / "data_batch_2"
         file.write_bytes(file.read_bytes()[:-1] + b"x")
 
-        with pytest.raises(ValueError, match="cifar-10-batches-py is damaged or not complete"):
+        with pytest.raises(ValueError, match="cifar-10-batches-py is damaged or incomplete"):
             read("torch/cifar10")
 
 
@@ -184,7 +185,7 @@ def test_places365_that_was_unpacked_is_read(read, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["imagenet", "inaturalist", "places365"])
 def test_data_too_large_for_a_run_to_fetch_are_asked_for(read, name):
-    with pytest.raises(ValueError, match=rf"'timm/torch/{name}' is not in .*have torchvision.datasets.\w+ unpack"):
+    with pytest.raises(ValueError, match=rf"'timm/torch/{name}' is not in .*let torchvision.datasets.\w+ unpack"):
         read(f"torch/{name}", data_splits_map=FOLDER)
 
 
@@ -207,22 +208,24 @@ def test_folders_of_images_are_classes_and_splits(read, tmp_path):
             assert label == data.labels[index]
 
 
-def test_any_slice_of_a_folder_has_all_classes(read, tmp_path):
+def test_any_slice_of_a_folder_has_all_classes(make_config, tmp_path):
     make_class_folders(tmp_path / "images", splits=(), n_each=10)
+    slices = {"train": "train[:6]", "test": "train[-6:]"}
 
-    data = read(f"folder/{tmp_path}/images", data_splits_map=WHOLE).splits["train"]
+    splits = load_data(make_config(dataset=f"timm/folder/{tmp_path}/images", data_splits_map=slices)).splits
 
-    assert np.bincount(data.labels[:6]).tolist() == [2, 2, 2]
-    assert np.bincount(data.labels[-6:]).tolist() == [2, 2, 2]
+    for part in splits.values():
+        assert np.bincount(part.y).tolist() == [2, 2, 2]
 
 
-def test_the_order_of_a_folder_depends_on_its_seed_only(read, tmp_path):
+def test_the_order_of_a_folder_depends_on_its_seed_only(make_config, tmp_path):
     make_class_folders(tmp_path / "images", splits=(), n_each=10)
     shutil.copytree(tmp_path / "images", tmp_path / "elsewhere")
 
     def order(folder, seed):
-        data = read(f"folder/{tmp_path}/{folder}", data_splits_map=WHOLE, data_split_seed=seed).splits["train"]
-        return [Path(file).name for file in data.files]
+        options = {"dataset": f"timm/folder/{tmp_path}/{folder}", "data_splits_map": WHOLE, "data_split_seed": seed}
+        data = load_data(make_config(**options, image_memory_gb=0)).splits["train"].dataset
+        return [Path(describe(data, index)).name for index in range(len(data))]
 
     assert order("images", 0) == order("elsewhere", 0)
     assert order("images", 0) != order("images", 1)
@@ -263,13 +266,13 @@ def test_an_image_that_was_cut_short_is_not_passed_over(read, tmp_path):
     data = read(f"folder/{tmp_path}/images", data_splits_map=WHOLE).splits["train"]
 
     with pytest.raises(OSError, match="truncated"):
-        data[data.files.index(str(file))]
+        data[data.data.index(str(file))]
 
 
 def test_a_folder_that_is_not_there_is_answered_with_one_near_it(read, tmp_path):
     make_class_folders(tmp_path / "images", n_each=1)
 
-    with pytest.raises(ValueError, match=r"there is no folder .*/imags; did you mean .*/images\?"):
+    with pytest.raises(ValueError, match=r"there is no folder .*/imags; did you mean 'images'\?"):
         read(f"folder/{tmp_path}/imags")
 
 

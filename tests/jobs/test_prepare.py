@@ -79,7 +79,7 @@ def test_a_data_set_that_does_not_exist_is_found_before_anything_is_queued(
 ) -> None:
     job = write_job(tmp_path, dataset="libsvm/rcv1")
     assert submit(job) == 1
-    assert "did you mean rcv1.binary" in capfd.readouterr().err
+    assert "did you mean 'rcv1.binary'" in capfd.readouterr().err
     assert not stub.calls
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import torch
 
-from src import torchvision_cpu
+import src  # noqa: F401  # makes torchvision importable, which timm imports
 
 _COMMIT = "0" * 40
 
 
 def make_hub_weights(cache: str | Path, name: str, seed: int = 0) -> Path:
     """Puts weights of timm's model `name` (with its tag, or its default one) into the hub's cache; the file."""
-    torchvision_cpu.mend()
     import timm
     from safetensors.torch import save_file
 

@@ -145,9 +145,9 @@ def test_the_programs_own_logging_is_left_alone(folder: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ViT-B-33", {}, "no model 'ViT-B-33'; did you mean ViT-B-32"),
+        ("ViT-B-33", {}, "no model 'ViT-B-33'; did you mean 'ViT-B-32'"),
         ("ViT-B-32:openai", {}, "names weights, and model_pretrained is false"),
-        ("ViT-B-32:opnai", {"model_pretrained": True}, "neither a file nor a tag .* did you mean openai"),
+        ("ViT-B-32:opnai", {"model_pretrained": True}, "neither a file nor a tag .* did you mean 'openai'"),
         ("ViT-B-32", {"model_pretrained": True}, r"has 22 weights .*as in clip/ViT-B-32:openai"),
         ("ViT-S-32-alt", {"model_pretrained": True}, "has no weights for 'ViT-S-32-alt'"),
         (
@@ -217,7 +217,7 @@ def test_only_the_image_encoder_and_the_head_are_kept_and_can_be_trained(folder:
         (None, {}, r"name for each of 2 classes, and the data have none; .*class_names: \[...\]"),
         (["cat"], {}, "name for each of 2 classes, and has 1"),
         (None, {"model_kwargs": {"class_names": "cat, dog"}}, "class_names must be a list of texts"),
-        (["cat", "dog"], {"model_kwargs": {"templates": ["a photo"]}}, "must hold {} where the class is named"),
+        (["cat", "dog"], {"model_kwargs": {"templates": ["a photo"]}}, "must contain {}, the place of the name"),
         (["cat", "dog"], {"model_pretrained": False}, "set model_pretrained: true"),
     ],
 )

@@ -82,9 +82,9 @@ def test_a_new_head_may_be_reset_and_then_be_all_that_is_trained() -> None:
 @pytest.mark.parametrize(
     ("name", "freeze", "message"),
     [
-        ("tiny/resnet_8", "conv1", r"matches no parameter of 'tiny/resnet_8', which has 0.weight, .*, 8.bias"),
-        ("linear", "backbone", "matches no parameter of 'linear', which has 1.weight, 1.bias"),
-        ("tiny/resnet_8", ".*", r"leaves nothing to train of 'tiny/resnet_8', which has 0.weight"),
+        ("tiny/resnet_8", "conv1", r"matches no parameter; the parameters of the model are 0.weight, .*, 8.bias"),
+        ("linear", "backbone", "matches no parameter; the parameters of the model are 1.weight, 1.bias"),
+        ("tiny/resnet_8", ".*", r"leaves no parameter to train; the parameters of the model are 0.weight"),
         ("tiny/resnet_8", "(", "nor a regular expression"),
     ],
 )

@@ -259,7 +259,7 @@ def test_the_head_is_all_that_comes_after_the_body_and_its_last_layer_is_reset(b
     assert {name.split(".")[1] for name in found} == head
     assert len(found) == 4  # two layers, weight and bias
 
-    reset_head(model, config_of("x", model_head_init="zero"))
+    reset_head(model, "zero")
     values = dict(model.named_parameters())
     assert [bool(values[name].any()) for name in found if name.endswith("weight")] == [True, False]
     x = torch.tensor([[2, 7, 3]])
@@ -274,7 +274,7 @@ def test_both_heads_of_a_distilled_model_are_found(vit, tmp_path):
     DeiTConfig(image_size=16, patch_size=4, architectures=architecture, **NARROW).save_pretrained(tmp_path / "deit")
     model = build(tmp_path / "deit", 5, (3, 16, 16))
 
-    reset_head(model, config_of("x", model_head_init="zero"))
+    reset_head(model, "zero")
     assert len(find_heads(model)) == 2
     assert not logits(model, IMAGES).any()
 
@@ -282,7 +282,7 @@ def test_both_heads_of_a_distilled_model_are_found(vit, tmp_path):
 def test_linear_probing_trains_all_of_the_head_and_nothing_else(bert, tmp_path):
     name = make_other(tmp_path / "distil", bert, "DistilBertConfig", dim=16, n_layers=1, n_heads=2, hidden_dim=16)
     model = build(name, 3)
-    freeze(model, config_of(name, model_freeze="backbone"))
+    freeze(model, "backbone")
     trained = {name.split(".")[1] for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained == {"pre_classifier", "classifier"}
 
@@ -343,7 +343,7 @@ def test_a_folder_without_tokenizer_files_is_refused(bert, tmp_path):
 
 
 def test_a_tokenizer_with_more_words_than_the_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"the tokenizer of .* has 23 tokens, and the model knows 20"):
+    with pytest.raises(ValueError, match=r"the tokenizer of .* has 23 tokens, and the model only 20"):
         inputs(make_bert(tmp_path / "small", vocab_size=20))
 
 
@@ -355,7 +355,7 @@ def test_images_that_the_model_cannot_take_are_refused(vit, shape, pretrained):
 
 def test_a_model_that_classifies_neither_texts_nor_images_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vits"}))
-    with pytest.raises(ValueError, match="of type 'vits', of which transformers has no classifier"):
+    with pytest.raises(ValueError, match="of type 'vits', for which transformers has no classifier"):
         inputs(tmp_path)
 
 
@@ -452,7 +452,7 @@ def test_an_image_model_learns_colours_from_images_of_a_folder(tmp_path):
     ("data", "model", "message"),
     [
         ("texts", "vit", "is text, and model .* does not read text"),
-        ("images", "bert", "is no text, and model .* reads text"),
+        ("images", "bert", "is not text, and model .* reads text"),
     ],
 )
 def test_models_of_texts_and_of_images_want_their_own_data(request, tmp_path, data, model, message):

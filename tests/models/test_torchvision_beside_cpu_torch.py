@@ -1,10 +1,12 @@
-"""src.torchvision_cpu.mend, each case in a process of its own: what torch declares lasts as long as the process."""
+"""torchvision beside a torch without CUDA, each case in its own process: a declaration lasts as long as the process."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,20 +20,27 @@ def run(code: str, *, first_on_path: Path | None = None) -> str:
     return result.stdout.strip()
 
 
-def test_torchvision_can_be_imported_after_it_however_often_it_is_called() -> None:
-    assert (
-        run("from src.torchvision_cpu import mend\nmend(); mend()\nimport torchvision; mend(); print('fine')") == "fine"
-    )
+def test_a_users_module_that_imports_torchvision_itself_can_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "my_models.py").write_text("import torchvision\ndef net():\n    return torchvision.__name__\n")
+    code = "from src.python_object import call; print(call('my_models:net', 'model'))"
+    assert run(code, first_on_path=tmp_path) == "torchvision"
 
 
-def test_nms_is_declared_only_where_the_compiled_part_cannot_be_loaded(tmp_path: Path) -> None:
+def test_without_an_import_of_torchvision_nothing_is_loaded() -> None:
+    assert run("import src; print([name for name in ('torch', 'torchvision') if name in sys.modules])") == "[]"
+    rooms = "import src.data.libsvm, src.models.linear, src.optim.optimizers"
+    assert run(f"{rooms}; print('torchvision' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize(("compiled_part_fails", "declared"), [(False, "False False"), (True, "True True")])
+def test_operators_are_declared_only_if_the_compiled_part_cannot_be_loaded(
+    tmp_path: Path, compiled_part_fails: bool, declared: str
+) -> None:
     package = tmp_path / "torchvision"
     package.mkdir()
-    (package / "__init__.py").touch()
-    code = (
-        "import torch; from src.torchvision_cpu import mend; mend()\n"
-        "print(hasattr(torch.ops.torchvision, 'nms'), hasattr(torch.ops.torchvision, 'qnms'))"
+    if compiled_part_fails:
+        (package / "_C.so").write_bytes(b"linked against a library that is not there")
+    (package / "__init__.py").write_text(
+        "import torch\nprint(hasattr(torch.ops.torchvision, 'nms'), hasattr(torch.ops.torchvision, 'qnms'))"
     )
-    assert run(code, first_on_path=tmp_path) == "False False"
-    (package / "_C.so").write_bytes(b"linked against a library that is not there")
-    assert run(code, first_on_path=tmp_path) == "True True"
+    assert run("import src, torchvision", first_on_path=tmp_path) == declared

@@ -19,7 +19,8 @@ ITERATES = st.lists(st.floats(-10, 10, allow_subnormal=False), min_size=1, max_s
 
 
 def build(averaging: str | None, model: nn.Module, **options: Any) -> AveragedModel | None:
-    return build_average(configs.build({"averaging": averaging, **options}), model)
+    config = configs.build({"averaging": averaging, **options})
+    return build_average(model, config.averaging, config.averaging_buffers)
 
 
 def average_of(averaging: str, iterates: list[float]) -> float:

@@ -104,7 +104,7 @@ def test_a_users_model_may_say_what_its_layers_are() -> None:
     assert [group["lr_scale"] for group in build("sgd", model, layer_decay=0.1).param_groups] == pytest.approx(
         [0.01, 0.1, 1]
     )
-    with pytest.raises(ValueError, match=r"layer_decay: .* does not say which parameters make a layer.*group_matcher"):
+    with pytest.raises(ValueError, match=r"layer_decay: .* does not declare its layers.*group_matcher"):
         build("sgd", small_model(), layer_decay=0.1)
 
 
