@@ -37,6 +37,7 @@ class Status(enum.StrEnum):
     REQUEUED = "requeued"  # stopped by SLURM, which will start it again
     DONE = "done"
     FAILED = "failed"  # stopped before its end; `cause` says why
+    ENDED = "ended"  # closed on purpose by the calling program
     DIVERGED = "diverged"  # its loss became too large or not finite
 
 

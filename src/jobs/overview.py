@@ -23,6 +23,8 @@ def overview(job: Path, outcomes: Outcomes) -> list[str]:
     lines = [f"{job}: {count(len(outcomes.all))}: {outcomes.counts()}"]
     if reused := sum("reused_from" in outcome.reported for outcome in outcomes.of(State.DONE)):
         lines.append(f"  {reused} of the finished ones reused from other jobs; their state.json has the source")
+    if ended := outcomes.of(State.ENDED):
+        lines.append(f"  {len(ended)} ended by the calling program, and not started again by -r")
     if outcomes.problem:
         lines += ["", *textwrap.wrap(f"This is what the folders know; {outcomes.problem}", WIDTH)]
     waiting = (_waiting(outcomes, state) for state in _WAITING)

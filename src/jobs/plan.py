@@ -97,6 +97,8 @@ def plan_retry(path: Path, only: Collection[Cause] = ()) -> Plan:
     ]
     selected = f", {len(names)} of them {' or '.join(only)}" if only else ""
     sentences = [f"{count(len(experiments))}: {outcomes.counts()}{selected}; {len(names)} to start again"]
+    if ended := outcomes.of(State.ENDED):
+        sentences.append(f"{count(len(ended))} ended by the calling program: not started again.")
     return Plan(folder, names, [*sentences, f"{_SAME_CODE}."])
 
 

@@ -38,6 +38,7 @@ class State(enum.StrEnum):
     """In the order of reports."""
 
     DONE = "done"
+    ENDED = "ended"  # closed on purpose by the calling program; not started again
     RUNNING = "running"
     QUEUED = "queued"  # waits for its first start
     REQUEUED = "requeued"  # was stopped, and SLURM will start it again
@@ -48,7 +49,7 @@ class State(enum.StrEnum):
 
 
 ACTIVE = (State.RUNNING, State.QUEUED, State.REQUEUED)
-FINISHED = (State.DONE,)
+FINISHED = (State.DONE, State.ENDED)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Reader:
         owner = experiments[0].stat().st_uid if experiments else os.getuid()
         self.user = None if owner == os.getuid() else owner
         unfinished = (_Experiment(folder) for folder in experiments if not (folder / experiment.DONE).exists())
-        if any(was_submitted(found.reported) for found in unfinished):
+        if any(was_submitted(found.reported) and found.status != Status.ENDED for found in unfinished):
             self.ask_queue()
 
     def ask_queue(self) -> None:
@@ -152,6 +153,8 @@ class _Reader:
         found = _Experiment(folder)
         if found.status == Status.DONE:
             return found.outcome(State.DONE)
+        if found.status == Status.ENDED:
+            return found.outcome(State.ENDED, text=found.reported_cause)
         if not was_submitted(found.reported):
             return found.outside_slurm()
         if self.jobs is None:

@@ -13,6 +13,8 @@ from slurm_stub import SlurmStub
 from src import experiment
 from src.experiment import Status
 from src.jobs import folders
+from src.jobs.overview import overview
+from src.jobs.states import read_outcomes
 from src.results import read_experiments
 
 # --- a job file that has grown or changed -----------------------------------------------------------------
@@ -102,6 +104,53 @@ def test_while_squeue_does_not_answer_a_job_does_not_grow(stub: SlurmStub, tmp_p
     stub.squeue_is_down()
     assert submit(write_job(tmp_path, base_lr=[0.1, 0.2])) == 1
     assert len(folders.experiment_folders(newest(tmp_path))) == 1
+
+
+# --- experiments that the calling program ended ------------------------------------------------------------
+
+
+@pytest.fixture
+def pruned(stub: SlurmStub, tmp_path: Path) -> Path:
+    """A job folder with one done, one ended and one failed experiment, none of them in the queue."""
+    submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3]))
+    stub.leave_queue("101", "102", "103")
+    statuses = (Status.DONE, Status.ENDED, Status.FAILED)
+    for path, status in zip(folders.experiment_folders(newest(tmp_path)), statuses, strict=True):
+        finish(path, status)
+    return newest(tmp_path)
+
+
+@pytest.mark.parametrize("options", [[], ["--only", "stopped", "--only", "lost", "--only", "exception"]])
+def test_an_ended_experiment_is_reported_and_not_started_by_retry(
+    stub: SlurmStub, pruned: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert submit(pruned, "-r", *options) == 0
+    printed = capsys.readouterr().out
+    assert "3 experiments: 1 done, 1 ended, 1 failed" in printed and "1 to start again" in printed
+    assert "1 experiment ended by the calling program: not started again." in printed
+    assert started(stub, 3) == ["2_lr=0.3"]
+    assert overview(pruned, read_outcomes(folders.experiment_folders(pruned)))[1] == (
+        "  1 ended by the calling program, and not started again by -r"
+    )
+
+
+def test_an_ended_experiment_is_not_started_by_growing_its_job_and_not_reused_as_finished(
+    stub: SlurmStub, pruned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3, 0.4])) == 0
+    assert f"{pruned.name} exists: 1 new, 1 done, 1 ended, 1 failed" in capsys.readouterr().out
+    assert started(stub, 3) == ["3_lr=0.4"]
+    assert submit(write_job(tmp_path, "other", base_lr=[0.1, 0.2]), "--reuse") == 0
+    assert started(stub, 4) == ["1_lr=0.2"]
+
+
+def test_an_ended_experiment_does_not_keep_its_job_from_being_overwritten(
+    stub: SlurmStub, pruned: Path, tmp_path: Path
+) -> None:
+    assert submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3]), "-o") == 0
+    assert started(stub, 3) == ["0_lr=0.1", "1_lr=0.2", "2_lr=0.3"]
 
 
 # --- reuse --------------------------------------------------------------------------------------------------

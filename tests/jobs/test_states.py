@@ -150,6 +150,22 @@ def test_without_slurm_a_process_of_this_machine_that_is_gone_is_lost_and_silenc
     assert stub.calls_of("squeue") == []  # nothing was ever given to SLURM
 
 
+@pytest.mark.parametrize("slurm", [None, "RUNNING", "PENDING", "CANCELLED"])
+def test_a_run_that_its_caller_closed_has_ended_whatever_slurm_reports(
+    stub: SlurmStub, tmp_path: Path, slurm: str | None
+) -> None:
+    if slurm:
+        stub.has("7_0", slurm, comment="grid ab")
+    else:
+        stub.squeue_is_down()
+    folder = write(tmp_path / "job" / "0", status="ended", cause="closed by the calling program", job_id="7_0")
+    (tmp_path / "job" / "slurm").mkdir()
+    (tmp_path / "job" / "slurm" / "ab.pack").touch()  # no task of the pack will run it
+    found = outcome(folder)
+    assert (found.state, found.cause, found.text) == (State.ENDED, None, "closed by the calling program")
+    assert stub.calls_of("squeue") == []
+
+
 def test_a_job_that_is_done_asks_slurm_nothing(stub: SlurmStub, tmp_path: Path) -> None:
     folder = write(tmp_path / "job" / "0", **RUNNING)
     (folder / experiment.DONE).touch()
@@ -161,7 +177,7 @@ anything = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.
 state_files = st.fixed_dictionaries(
     {},
     optional={
-        "status": st.sampled_from(["pending", "running", "requeued", "done", "failed", "diverged", "what", 3]),
+        "status": st.sampled_from(["pending", "running", "requeued", "done", "failed", "ended", "diverged", "what", 3]),
         "job_id": st.one_of(st.sampled_from(["7", "7_0", "8"]), anything),
         "comment": st.one_of(st.just("g ab"), anything),
         "cause": st.one_of(st.sampled_from(["stopped by SIGTERM", "killed by SIGKILL", "E: x"]), anything),
