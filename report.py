@@ -21,7 +21,8 @@ from pandas.api.types import is_numeric_dtype, is_scalar
 
 from src import files
 from src.jobs.overview import WIDTH, overview
-from src.jobs.states import ACTIVE, Fates, read_fates
+from src.jobs.states import ACTIVE, Outcomes, read_outcomes
+from src.jobs.text import shorten
 from src.results import (
     final,
     find_experiments,
@@ -59,10 +60,10 @@ def _report(jobs: list[Path]) -> int:
     exit_code = 0
     for job in jobs:
         try:
-            fates = read_fates(find_experiments([job]))
-            print("\n".join([*overview(job, fates), ""]), flush=True)
+            outcomes = read_outcomes(find_experiments([job]))
+            print("\n".join([*overview(job, outcomes), ""]), flush=True)
             with warnings.catch_warnings(record=True, action="always", category=UserWarning) as caught:
-                big_df = with_states(read_experiments(job), fates)
+                big_df = with_states(read_experiments(job), outcomes)
         except ValueError as error:
             print(f"report.py: {error}", file=sys.stderr)
             exit_code = 2
@@ -78,11 +79,11 @@ def _watch(jobs: list[Path], seconds: float) -> int:
     """Shows the overview again and again, until all has ended or somebody presses Ctrl-C."""
     try:
         while True:
-            fates = {job: read_fates(find_experiments([job])) for job in jobs}
-            lines = [line for job, found in fates.items() for line in (*overview(job, found), "")]
+            outcomes = {job: read_outcomes(find_experiments([job])) for job in jobs}
+            lines = [line for job, found in outcomes.items() for line in (*overview(job, found), "")]
             clear = "\033[H\033[2J" if sys.stdout.isatty() else ""
             print(clear + "\n".join([f"{datetime.now():%H:%M:%S}", *lines]), flush=True)
-            if not any(found.of(*ACTIVE) for found in fates.values()):
+            if not any(found.of(*ACTIVE) for found in outcomes.values()):
                 return 0
             time.sleep(seconds)
     except ValueError as error:
@@ -92,9 +93,9 @@ def _watch(jobs: list[Path], seconds: float) -> int:
         return 0
 
 
-def with_states(big_df: pd.DataFrame, fates: Fates) -> pd.DataFrame:
+def with_states(big_df: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
     """`status` as SLURM and the heartbeats have it, and not as the experiments last had it."""
-    states = {str(fate.folder): str(fate.state) for fate in fates.all}
+    states = {str(outcome.folder): str(outcome.state) for outcome in outcomes.all}
     return big_df.assign(
         status=[states.get(path, status) for path, status in zip(big_df.index, big_df["status"], strict=True)]
     )
@@ -131,7 +132,7 @@ def table(big_df: pd.DataFrame) -> list[str]:
     if len(big_df) > MAX_ROWS:
         lines.append(f"... and {len(big_df) - MAX_ROWS} more")
     if len(shown) < len(columns):
-        lines.append(_shorten(f"no room for: {', '.join(name for name in columns if name not in shown)}", WIDTH))
+        lines.append(shorten(f"no room for: {', '.join(name for name in columns if name not in shown)}", WIDTH))
     return lines
 
 
@@ -168,11 +169,7 @@ def _cell(value: Any, is_metric: bool) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4f}" if is_metric and abs(value) < 1000 else f"{value:.4g}"
-    return _shorten(str(value), MAX_CELL)
-
-
-def _shorten(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
+    return shorten(str(value), MAX_CELL)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
 """One job, a grid of experiments: python submit_multiple.py jobs/grid.yaml -s submit_2080.sh
 
-    python submit_multiple.py jobs/grid.yaml -d                      say what would happen
+    python submit_multiple.py jobs/grid.yaml -d                      show what would be done
     python submit_multiple.py jobs/grid.yaml --local 2               run it on this machine, two at a time
-    python submit_multiple.py jobs/grid.yaml -s submit_2080.sh --prepare    download here and once, then submit
+    python submit_multiple.py jobs/grid.yaml -s submit_2080.sh --prepare    download once, then submit
     python submit_multiple.py jobs/grid.yaml -r -s submit_2080.sh    submit again what is not done
     python submit_multiple.py runs/25-01-31-grid -r --only oom --mem 32G -s submit_2080.sh
     python submit_multiple.py runs/25-01-31-grid --cancel
     python submit_multiple.py jobs/grid.yaml -s submit_2080.sh --array 50            as an array, 50 at a time
     python submit_multiple.py jobs/grid.yaml -s submit_2080.sh --pack 12 --parallel 4    12 in one SLURM job
 
-Everything that is wrong with a job file is told before anything is written or submitted.
+All problems of a job file are reported before anything is written or submitted.
 """
 
 from __future__ import annotations
@@ -20,18 +20,21 @@ import shlex
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 from src import experiment
 from src.config import ConfigError
-from src.jobs import folders, slurm, submission
+from src.jobs import folders, sbatch, submission
 from src.jobs.cancel import plan_cancel
 from src.jobs.local import run_local
 from src.jobs.options import SBATCH, read_arguments
-from src.jobs.plan import Plan, count, existing_folder, plan_new, plan_retry
+from src.jobs.plan import Plan, existing_folder, plan_new, plan_retry
 from src.jobs.prepare import prepare
+from src.jobs.slurm_command import SlurmError
+from src.jobs.text import count
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_JOB = 0, 1, 2
 T = TypeVar("T")
@@ -67,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
             return EXIT_DONE
         if arguments.prepare and (code := prepare(plan.folder, experiments)):
             retry = _retry_command(plan.folder, arguments)
-            print(f"Not all is ready, so nothing was started. Go on with: {retry}", file=sys.stderr)
+            print(f"Not everything is ready, so nothing was started. Resume with: {retry}", file=sys.stderr)
             print("If the job file has to change, start over with -o.", file=sys.stderr)
             return code
         if arguments.local:
@@ -76,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     except ConfigError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return EXIT_BAD_JOB
-    except slurm.SlurmError as error:
+    except SlurmError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     except OSError as error:
@@ -95,27 +98,27 @@ def _check_launcher(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise ConfigError([f"{arguments.script}: cannot be read: {error.strerror}"]) from None
     if not text.startswith("#!"):
-        raise ConfigError([f"{arguments.script}: is no submit script: sbatch wants a first line like #!/bin/bash"])
+        raise ConfigError([f"{arguments.script}: not a submit script: sbatch needs a first line like #!/bin/bash"])
     commands = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
     if not commands or not commands[-1].startswith("exec "):
         print(
-            f"warning: {arguments.script}: its last command does not begin with exec, so SLURM's warning before the time "
-            "limit ends the script and not Python: nothing is saved then; see submit_cpu.sh",
+            f"warning: {arguments.script}: its last command does not begin with exec, so SLURM's signal before the time "
+            "limit ends the script and does not reach Python: no state is saved; see submit_cpu.sh",
             file=sys.stderr,
         )
     if arguments.pack and '"$@"' not in text and "${@}" not in text:
         raise ConfigError(
-            [f'{arguments.script}: does not hand "$@" on to train.py, and --pack needs that; see submit_cpu.sh']
+            [f'{arguments.script}: does not pass "$@" to train.py, and --pack needs that; see submit_cpu.sh']
         )
     if not shutil.which("sbatch") and not arguments.dry_run:
-        raise ConfigError(["sbatch is not found, so this machine submits nothing to SLURM; --local N runs it here"])
+        raise ConfigError(["sbatch is not found, so this machine cannot submit to SLURM; --local N runs the job here"])
 
 
 def _agreed(question: str, arguments: argparse.Namespace) -> bool:
     if arguments.yes:
         return True
     if not sys.stdin.isatty():
-        raise ConfigError(["there is no terminal to ask at, so nothing was done; -y goes on without asking"])
+        raise ConfigError(["there is no terminal for the question, so nothing was done; -y skips the question"])
     try:
         return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -135,49 +138,46 @@ def _cancel(arguments: argparse.Namespace) -> int:
         print("Nothing was cancelled.")
         return EXIT_FAILED
     plan.do()
-    print(f"Cancelled {count(len(plan.active) - len(plan.elsewhere))}; what ran saves its state first, and -r goes on.")
+    print(
+        f"Cancelled {count(len(plan.active) - len(plan.elsewhere))}. Running ones save their state first; -r resumes them."
+    )
     return EXIT_FAILED if plan.elsewhere else EXIT_DONE
 
 
 def _submit(job_folder: Path, experiments: list[Path], arguments: argparse.Namespace) -> int:
-    outcome = submission.submit_all(experiments, _launch(arguments), arguments.drip)
-    n_submitted, n_left = len(experiments) - len(outcome.left), len(outcome.left)
-    if not outcome.left:
-        print(f"Submitted {count(n_submitted)}{_job_ids(outcome.job_ids, arguments)}.")
-        print(f"What became of them: python report.py {shlex.quote(str(job_folder))}")
+    launch = _launch(arguments)
+    result = submission.submit_all(experiments, launch, arguments.drip)
+    n_submitted, n_left = len(experiments) - len(result.left), len(result.left)
+    if not result.left:
+        print(f"Submitted {count(n_submitted)}{_job_ids(result.job_ids, 'array' if launch.in_arrays else 'job')}.")
+        print(f"For their state: python report.py {shlex.quote(str(job_folder))}")
         return EXIT_DONE
-    print(outcome.why, file=sys.stderr)
+    print(result.why, file=sys.stderr)
     last = f", up to {experiments[n_submitted - 1].name}" if n_submitted else ""
     print(
-        f"Submitted: {n_submitted}{last}. Not submitted: {n_left}, from {outcome.left[0].name} on.\n"
-        f"Go on with: {_retry_command(job_folder, arguments)}",
+        f"Submitted: {n_submitted}{last}. Not submitted: {n_left}, from {result.left[0].name} on.\n"
+        f"Resume with: {_retry_command(job_folder, arguments)}",
         file=sys.stderr,
     )
-    if isinstance(outcome.error, slurm.QueueFull):
-        print("With --drip it stays, and feeds in the rest as the queue empties.", file=sys.stderr)
+    if isinstance(result.error, sbatch.QueueFull):
+        print("With --drip it waits, and submits the rest as the queue empties.", file=sys.stderr)
     return EXIT_FAILED
 
 
-def _launch(arguments: argparse.Namespace) -> slurm.Launch:
-    return slurm.Launch(
+def _launch(arguments: argparse.Namespace) -> sbatch.Launch:
+    named = [f"--{name}={value}" for name in SBATCH[:-1] if (value := getattr(arguments, name))]
+    return sbatch.Launch(
         script=arguments.script.resolve(),
         grace=arguments.grace,
         array=arguments.array is not None,
         at_once=arguments.array or None,
         pack=arguments.pack,
         parallel=arguments.parallel or 1,
-        options=tuple(_sbatch_options(arguments)),
+        options=(*named, *shlex.split(arguments.sbatch or "")),
     )
 
 
-def _sbatch_options(arguments: argparse.Namespace) -> list[str]:
-    """What is asked for at the command line, and goes before what the submit script asks for."""
-    named = [f"--{name}={value}" for name in SBATCH[:-1] if (value := getattr(arguments, name))]
-    return [*named, *shlex.split(arguments.sbatch or "")]
-
-
-def _job_ids(job_ids: list[str], arguments: argparse.Namespace) -> str:
-    what = "array" if arguments.array is not None or arguments.pack else "job"
+def _job_ids(job_ids: list[str], what: str) -> str:
     if len(job_ids) < 2:
         return f", as {what} {job_ids[0]}" if job_ids else ""
     return f", from {what} {job_ids[0]} to {what} {job_ids[-1]}"
@@ -185,32 +185,32 @@ def _job_ids(job_ids: list[str], arguments: argparse.Namespace) -> str:
 
 def _run_here(job_folder: Path, experiments: list[Path], arguments: argparse.Namespace) -> int:
     code = run_local(job_folder, experiments, arguments.local)
-    counts = dict.fromkeys(experiment.Status, 0)
-    for folder in experiments:
-        counts[experiment.status(folder)] += 1
-    print(f"{count(len(experiments))}: " + ", ".join(f"{n} {status}" for status, n in counts.items() if n))
-    if counts[experiment.Status.DONE] == len(experiments):
+    n = Counter(experiment.status(folder) for folder in experiments)
+    counts = ", ".join(f"{n[status]} {status}" for status in experiment.Status if n[status])
+    print(f"{count(len(experiments))}: {counts}")
+    if n[experiment.Status.DONE] == len(experiments):
         return EXIT_DONE
-    print(f"Go on with: {_retry_command(job_folder, arguments)}", file=sys.stderr)
+    print(f"Resume with: {_retry_command(job_folder, arguments)}", file=sys.stderr)
     return code or EXIT_FAILED
 
 
 def _example_command(plan: Plan, arguments: argparse.Namespace) -> str:
     experiments = [plan.folder / name for name in plan.names]
+    what = "experiment"
     if arguments.script:
-        command = submission.example_command(experiments, _launch(arguments))
-        what = "array" if _launch(arguments).in_arrays else "experiment"
+        launch = _launch(arguments)
+        command = submission.example_command(experiments, launch)
+        what = "array" if launch.in_arrays else what
     else:
         command = ["python", str(plan.folder / folders.CODE / "train.py"), str(experiments[0] / experiment.SPEC)]
-        what = "experiment"
     return f"The first {what} would be started by\n    {shlex.join(command)}"
 
 
 def _retry_command(job_folder: Path, arguments: argparse.Namespace) -> str:
-    """What goes on with a job, in the same way."""
+    """The command that resumes a job with the same options."""
     words = ["python", "submit_multiple.py", "-r", str(job_folder)]
     words += ["--local", str(arguments.local)] if arguments.local else ["-s", str(arguments.script)]
-    if arguments.grace != slurm.GRACE:
+    if arguments.grace != sbatch.GRACE:
         words += ["--grace", str(arguments.grace)]
     words += ["--prepare"] if arguments.prepare else []
     for option in ("array", "pack", "parallel", "drip"):

@@ -13,7 +13,7 @@ from slurm_stub import SlurmStub
 
 from src import config as config_module
 from src.config import Config
-from src.jobs import slurm, states
+from src.jobs import sbatch, states
 
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
 settings.load_profile("any speed")
@@ -46,8 +46,8 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmStub:
     """sbatch and squeue for this test; no waits between two tries."""
     stub = SlurmStub(tmp_path / "bin")
     monkeypatch.setenv("PATH", stub.path)
-    monkeypatch.setattr(slurm, "WAITS", (0, 0))
-    monkeypatch.setattr(states, "LOOK_AGAIN", 0)
+    monkeypatch.setattr(sbatch, "WAITS", (0, 0))
+    monkeypatch.setattr(states, "RECHECK_AFTER", 0)
     return stub
 
 

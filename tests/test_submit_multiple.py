@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_command, stats_without_clock
+from job_helpers import finish, submit
 from slurm_stub import SlurmStub
 
 import submit_multiple
 from src import experiment
 from src.experiment import Status
-from src.jobs import slurm
+from src.jobs import sbatch
 
 
 @pytest.fixture
@@ -44,10 +45,6 @@ def run(*arguments: str | Path) -> int:
     return submit_multiple.main([str(argument) for argument in arguments])
 
 
-def submit(*arguments: str | Path) -> int:
-    return run(*arguments, "-s", ROOT / "submit_cpu.sh", "-y")
-
-
 def job_folder(job_file: Path) -> Path:
     (folder,) = (job_file.parent / "runs").iterdir()
     return folder
@@ -55,13 +52,6 @@ def job_folder(job_file: Path) -> Path:
 
 def experiments(job_file: Path) -> list[Path]:
     return sorted(path for path in job_folder(job_file).iterdir() if (path / "spec.yaml").exists())
-
-
-def finish(folder: Path, status: Status = Status.DONE) -> None:
-    """What an experiment leaves behind that has ended."""
-    experiment.write_state(folder, experiment.read_state(folder) | {"status": status})
-    if status == Status.DONE:
-        (folder / experiment.DONE).touch()
 
 
 def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -115,7 +105,7 @@ def test_help_and_a_dry_run_of_the_108_experiments_import_nothing_heavy() -> Non
     assert "108 experiments = 18 (base_lr, momentum) x 6 batch_size" in done.stdout
 
 
-def test_every_mistake_is_told_at_once_with_exit_code_2_and_nothing_written(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once_with_exit_code_2_and_nothing_written(tmp_path: Path) -> None:
     job = tmp_path / "bad.yaml"
     job.write_text(
         f"""
@@ -152,8 +142,8 @@ parameters:
         (["-y", "--local", "0"], "must be a whole number, 1 or more"),
         (["-y", "--local", "2", "-o", "-r"], "choose one"),
         (["-y", "-s", "nowhere.sh"], "nowhere.sh: cannot be read: No such file"),
-        (["-y", "-s", "pyproject.toml"], "sbatch wants a first line"),
-        (["--local", "2"], "-y goes on without asking"),
+        (["-y", "-s", "pyproject.toml"], "sbatch needs a first line"),
+        (["--local", "2"], "-y skips the question"),
         (["-y", "--local", "2", "-r"], "submit it without -r"),
     ],
 )
@@ -170,7 +160,7 @@ def test_without_slurm_the_way_to_run_here_is_named(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     assert submit(job_file) == 2
-    assert "--local N runs it here" in capsys.readouterr().err
+    assert "--local N runs the job here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("answer", "submitted"), [("y", True), ("yes", True), ("n", False), ("", False)])
@@ -184,7 +174,7 @@ def test_nothing_is_written_before_the_question_is_answered_with_yes(
     assert len(stub.calls) == (6 if submitted else 0)
 
 
-def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(
+def test_a_folder_that_cannot_be_written_is_reported_in_a_sentence(
     job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (job_file.parent / "runs").write_text("a file, not a folder")
@@ -197,7 +187,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(
 # --- sbatch fails, or the user stops ------------------------------------------------------------------------
 
 
-def test_a_submission_that_fails_in_the_middle_says_what_was_submitted_and_how_to_go_on(
+def test_a_submission_that_fails_in_the_middle_says_what_was_submitted_and_how_to_resume(
     job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub.will("ok", "fail", "fail", "ok", "fail", "fail", "fail", "ok")
@@ -205,7 +195,7 @@ def test_a_submission_that_fails_in_the_middle_says_what_was_submitted_and_how_t
     said = capsys.readouterr().err
     assert "2_lr=0.2+bs=16: sbatch failed 3 times: sbatch: error: Batch job submission failed: no" in said
     assert "Submitted: 2, up to 1_lr=0.1+bs=32. Not submitted: 4, from 2_lr=0.2+bs=16 on." in said
-    command = said.split("Go on with: python submit_multiple.py ")[1].split()
+    command = said.split("Resume with: python submit_multiple.py ")[1].split()
     stub.will()
     assert run(*command, "-y") == 0
     assert len(stub.queue) == 6
@@ -225,14 +215,14 @@ def test_ctrl_c_ends_the_submission_between_two_experiments(
     job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    real = slurm.submit
+    real = sbatch.submit
 
-    def interrupted_once(folder: Path, name: str, launch: slurm.Launch) -> str:
-        if folder.name.startswith("2_"):
+    def interrupted_once(experiments: list[Path], launch: sbatch.Launch, after: str | None) -> str:
+        if experiments[0].name.startswith("2_"):
             os.kill(os.getpid(), signal.SIGINT)
-        return real(folder, name, launch)
+        return real(experiments, launch, after)
 
-    monkeypatch.setattr(slurm, "submit", interrupted_once)
+    monkeypatch.setattr(sbatch, "submit", interrupted_once)
     assert submit(job_file) == 1
     said = capsys.readouterr().err
     assert "Stopped by Ctrl-C" in said
@@ -247,7 +237,7 @@ def test_ctrl_c_ends_the_submission_between_two_experiments(
 
 
 @pytest.mark.parametrize("named_by", ["job file", "job folder"])
-def test_retry_leaves_out_what_is_done_queued_or_running_here(
+def test_retry_skips_what_is_done_queued_or_running_here(
     job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str], named_by: str
 ) -> None:
     submit(job_file)
@@ -364,7 +354,7 @@ def test_a_local_grid_runs_to_its_end_and_its_experiments_give_the_same_numbers_
     assert stats_without_clock(tmp_path / "alone") == stats_without_clock(folders[0])
 
 
-def test_a_local_grid_with_a_failing_experiment_goes_on_and_retry_runs_just_that_one(job_file: Path) -> None:
+def test_a_local_grid_with_a_failing_experiment_continues_and_retry_runs_just_that_one(job_file: Path) -> None:
     job_file.write_text(job_file.read_text().replace("0.3]", "1e30]") + "  max_allowed_loss: 1e3\n")
     first = run_command("submit_multiple.py", job_file, "--local", "2", "-y")
     assert first.returncode != 0
@@ -395,14 +385,14 @@ def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> 
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         said = process.communicate(timeout=60)[0]
     assert process.returncode == 130, said
-    assert "Go on with: python submit_multiple.py -r" in said
+    assert "Resume with: python submit_multiple.py -r" in said
     assert Status.RUNNING not in {experiment.status(path) for path in experiments(job_file)}
     again = run_command("submit_multiple.py", "-r", job_folder(job_file), "--local", "2", "-y")
     assert again.returncode == 0, again.stdout + again.stderr
     assert {experiment.status(path) for path in experiments(job_file)} == {Status.DONE}
 
 
-def test_a_script_that_slurms_warning_would_kill_is_told_of(
+def test_a_script_that_slurms_warning_would_kill_is_warned_about(
     job_file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     script = tmp_path / "mine.sh"
@@ -416,7 +406,7 @@ def test_a_script_that_slurms_warning_would_kill_is_told_of(
         assert ("does not begin with exec" in capsys.readouterr().err) == warned
 
 
-def test_a_module_of_ones_own_that_is_not_there_is_told_before_anything_is_written(
+def test_a_users_module_that_is_missing_is_reported_before_anything_is_written(
     job_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job_file.write_text(job_file.read_text().replace("model: linear", "model: python/my_modles:Net"))

@@ -64,7 +64,7 @@ def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Da
     if source.standardize:
         _standardize(splits)
     n_classes = None if source.task == "regression" else len(classes) if classes is not None else source.n_classes
-    ready = _for_batches(splits, source.kind, inputs, n_classes, config)
+    ready = _for_batches(splits, source.kind, inputs, n_classes, config, seed)
     return Data(ready, n_classes, _sample_shape(ready["train"]), source.class_names, source.kind)
 
 

@@ -1,4 +1,4 @@
-"""Ending what a job has queued or running: SLURM's jobs by scancel, this machine's processes by a signal."""
+"""Ending a job's queued and running experiments: SLURM's jobs by scancel, this machine's processes by a signal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src import experiment
-from src.jobs import folders, queue
-from src.jobs.states import ACTIVE, Fate, State, read_fates
+from src.jobs import folders
+from src.jobs.slurm_command import SlurmError, reason, run
+from src.jobs.states import ACTIVE, Outcome, Outcomes, State, read_outcomes
+from src.jobs.text import count, listed
+
+MAX_NAMES = 5  # of jobs, processes or machines in a message
+MAX_JOB_IDS = 500  # for one scancel
 
 
 @dataclass
@@ -18,44 +23,53 @@ class Cancellation:
     """What would be ended."""
 
     folder: Path
-    active: list[Fate]
-    job_ids: list[str]  # an array as a whole: all its tasks are of one job folder
-    pids: list[int]  # of this machine
-    problem: str  # why SLURM could not be asked; empty if it could, or need not
-    elsewhere: list[Fate]  # run on other machines, without SLURM
+    active: list[Outcome]
+    job_ids: list[str]  # an array is cancelled as a whole: all its tasks belong to one job folder
+    pids: list[int]  # on this machine
+    problem: str  # why SLURM could not be asked; empty if it could, or was not needed
+    elsewhere: list[Outcome]  # run on other machines, without SLURM
 
     def __str__(self) -> str:
-        n = {state: sum(fate.state == state for fate in self.active) for state in ACTIVE}
-        told = ", ".join(f"{count} {state}" for state, count in n.items() if count) or "nothing is queued or running"
-        jobs = f"\n    {len(self.job_ids)} SLURM job{'s' * (len(self.job_ids) > 1)}: {_some(self.job_ids)}"
-        processes = f"\n    process {_some(list(map(str, self.pids)))} of this machine"
-        hosts = sorted({str(fate.said.get("host")) for fate in self.elsewhere})
-        elsewhere = f"\n    {len(self.elsewhere)} on {_some(hosts)}, out of reach from here: cancel there"
-        unknown = f"\n    {self.problem}: what is queued is out of reach from here"
-        parts = {jobs: self.job_ids, processes: self.pids, elsewhere: self.elsewhere, unknown: self.problem}
-        return f"{self.folder}: {told}" + "".join(text for text, needed in parts.items() if needed)
+        lines = [f"{self.folder}: {Outcomes(self.active).counts() or 'nothing is queued or running'}"]
+        if self.job_ids:
+            lines.append(f"{count(len(self.job_ids), 'SLURM job')}: {listed(self.job_ids, MAX_NAMES)}")
+        if self.pids:
+            lines.append(f"process {listed([str(pid) for pid in self.pids], MAX_NAMES)} on this machine")
+        if self.elsewhere:
+            hosts = sorted({str(outcome.reported.get("host")) for outcome in self.elsewhere})
+            lines.append(f"{len(self.elsewhere)} on {listed(hosts, MAX_NAMES)}, out of reach from here: cancel there")
+        if self.problem:
+            lines.append(f"{self.problem}: what is queued is out of reach from here")
+        return "\n    ".join(lines)
 
     def do(self) -> None:
         """Raises SlurmError if scancel fails."""
-        queue.cancel(self.job_ids)
+        _scancel(self.job_ids)
         for pid in self.pids:
-            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(pid, signal.SIGTERM)
 
 
 def plan_cancel(folder: Path) -> Cancellation:
-    """What of a job's folder is queued or running. Raises SlurmError if it cannot be known."""
-    fates = read_fates(folders.experiment_folders(folder))
-    if fates.problem and queue.is_installed():
-        raise queue.SlurmError(fates.problem)
-    active = fates.of(*ACTIVE)
-    # Only what was submitted from here has a comment: an allocation in which somebody works has none.
-    of_slurm = {fate.job.job_id.partition("_")[0]: fate for fate in active if fate.job and fate.job.comment}
-    other = [fate for fate in fates.of(State.RUNNING) if not (fate.job and fate.job.comment)]
-    here = [fate for fate in other if experiment.runs_here(fate.folder)]
-    pids = sorted({_worker(int(fate.said["pid"])) for fate in here})
-    elsewhere = [fate for fate in other if fate not in here]
-    return Cancellation(folder, active, sorted(of_slurm, key=int), pids, fates.problem, elsewhere)
+    """What is queued or running of a job's folder. Raises SlurmError if that cannot be known."""
+    outcomes = read_outcomes(folders.experiment_folders(folder), slurm_must_answer=True)
+    active = outcomes.of(*ACTIVE)
+    # Only jobs that submit_multiple.py submitted have a comment: the user's own allocations have none.
+    submitted = {outcome.job.job_id.partition("_")[0] for outcome in active if outcome.job and outcome.job.comment}
+    other = [outcome for outcome in outcomes.of(State.RUNNING) if not (outcome.job and outcome.job.comment)]
+    here = [outcome for outcome in other if experiment.runs_here(outcome.folder)]
+    pids = sorted({_worker(int(outcome.reported["pid"])) for outcome in here})
+    elsewhere = [outcome for outcome in other if outcome not in here]
+    return Cancellation(folder, active, sorted(submitted, key=int), pids, outcomes.problem, elsewhere)
+
+
+def _scancel(job_ids: list[str]) -> None:
+    """Ends the jobs and array tasks, those that wait too. Raises SlurmError."""
+    for start in range(0, len(job_ids), MAX_JOB_IDS):
+        result = run(["scancel", *job_ids[start : start + MAX_JOB_IDS]])
+        # no error: one of several jobs may have ended in the meantime
+        if result.returncode != 0 and "Invalid job id" not in result.stderr and "already" not in result.stderr:
+            raise SlurmError(f"scancel failed: {reason(result)}")
 
 
 def _worker(pid: int) -> int:
@@ -67,7 +81,3 @@ def _worker(pid: int) -> int:
     except (OSError, ValueError, IndexError):  # no /proc here
         return pid
     return parent if command and command == of_parent else pid
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,13 +1,15 @@
-"""Why an experiment did not come to its end: one word for each kind of cause, whoever tells of it.
+"""Why an experiment failed: one word for each kind of cause, from all who report it.
 
-Three may tell: the experiment itself (state.json), SLURM's state of its job, and what SLURM wrote at the
-end of the job's log. The word is what report.py groups by and what `-r --only WORD` takes.
+These are the experiment itself (state.json), SLURM's state of its job, and SLURM's messages at the end of
+the job's log. report.py groups by the word, and `-r --only WORD` takes it.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 
 class Cause(enum.StrEnum):
@@ -30,7 +32,7 @@ MEANING = {
     Cause.EXCEPTION: "a Python exception, or a config that cannot be run",
     Cause.CANCELLED: "cancelled, by scancel",
     Cause.STOPPED: "stopped or killed by a signal: Ctrl-C, kill",
-    Cause.LOST: "it left neither a reason nor a trace in SLURM",
+    Cause.LOST: "neither the experiment nor SLURM reports why it ended",
     Cause.PENDING: "never submitted, or never started",
 }
 
@@ -55,33 +57,43 @@ _IN_LOG = {
 }
 _MEMORY = r"out of memory|OutOfMemory|MemoryError|(can't|[Cc]annot) allocate memory|ALLOC_FAILED"
 _LAST_LINES = 8
+_LAST_BYTES = 8192
 
 
-def classify(text: str, ended: str = "") -> Cause:
+def classify(text: str, slurm_state: str = "") -> Cause:
     """The cause of a failure.
 
-    `text`: what the experiment said of itself, empty if it could not; `ended`: SLURM's state of the job, if it
-    is known. The experiment's own words count for more: only of a signal it does not know who sent it.
+    `text`: the cause that the experiment reported, or empty; `slurm_state`: the state of its job, if it is known.
+    The experiment's report counts for more, except for a signal: the experiment does not know who sent it.
     """
     if re.search(_MEMORY, text):
         return Cause.OOM
-    if "time limit was near" in text:  # and the job could not be queued again
+    if "time limit was near" in text:  # and the job could not be requeued
         return Cause.TIMEOUT
-    if text and not by_signal(text):
+    if text and not is_from_outside(text):
         return Cause.EXCEPTION
-    return _BY_SLURM.get(ended, Cause.STOPPED if text else Cause.LOST)
+    return _BY_SLURM.get(slurm_state, Cause.STOPPED if text else Cause.LOST)
 
 
-def by_signal(text: str) -> bool:
-    """Whether the experiment ended by something from outside, as far as it can tell."""
+def is_from_outside(text: str) -> bool:
+    """Whether the cause that an experiment reported came from outside: a signal, or the calling program."""
     return text.startswith(("stopped by ", "killed by ", "interrupted", "closed by "))
 
 
-def told_in_log(text: str) -> str:
-    """SLURM's state of a job, from the end of its log; empty if the log does not say.
+def slurm_state_in(logs: Iterable[Path]) -> str:
+    """SLURM's state of a job, from the newest two of its logs; empty if they do not have it."""
+    by_age = sorted((log for log in logs if log.exists()), key=lambda log: log.stat().st_mtime)
+    return next(filter(None, (_slurm_state(_end(log)) for log in by_age[:-3:-1])), "")
 
-    What stands above the latest start of the experiment is of an earlier run of the job.
-    """
+
+def _slurm_state(text: str) -> str:
+    """SLURM's state of a job, from the end of a log. Lines above the latest start belong to an earlier run of the job."""
     latest = re.split(r"^.*: started$", text, flags=re.MULTILINE)[-1]
     end = "\n".join(latest.splitlines()[-_LAST_LINES:])
     return next((state for pattern, state in _IN_LOG.items() if re.search(pattern, end)), "")
+
+
+def _end(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LAST_BYTES))
+        return file.read().decode(errors="replace")

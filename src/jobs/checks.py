@@ -1,7 +1,7 @@
-"""Checks every experiment of a grid as `config.build` would, in time that suits ten thousand of them.
+"""Checks every experiment of a grid as `config.build` does, fast enough for ten thousand of them.
 
-A value is converted once, however many experiments have it; only what concerns several options
-together is looked at in each experiment.
+A value is converted once, however many experiments have it; only the checks of several options together
+are made for each experiment.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 
 from src import config
 from src.config import Config
+from src.jobs.text import count
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One value that a job file gives to an option."""
+    """One value of an option in a job file."""
 
-    value: Any  # as it stands in the file, or as a formula gave it
+    value: Any  # as in the file, or as computed by a formula
     where: str  # file:line
     typed: Any  # of the option's type; `value` if it cannot be converted
     problem: str  # why it cannot be converted; empty if it can
@@ -31,9 +32,9 @@ Point = dict[str, Cell]  # some options of one experiment
 def cell(option: str, value: Any, where: str) -> Cell:
     """The cell of a value, converted to the option's type."""
     if option not in _settable():
-        return Cell(value, where, value, "")  # the option itself has been complained of
+        return Cell(value, where, value, "")  # the option itself has been rejected
     if "${" in repr(value):
-        wrong = f"{option}: {value!r} holds '${{', and a job has no interpolation; write the value"
+        wrong = f"{option}: {value!r} contains '${{', and a job has no interpolation; write the value"
         return Cell(value, where, value, wrong)
     try:
         return Cell(value, where, config.convert(option, value), "")
@@ -42,9 +43,9 @@ def cell(option: str, value: Any, where: str) -> Cell:
 
 
 def problems(points: list[Point], place: str) -> list[str]:
-    """What is wrong with the experiments: a sentence for each thing, with its place and how often it occurs.
+    """What is wrong with the experiments: a sentence for each problem, with its place and how often it occurs.
 
-    `place` is where the experiments stand as a whole, for what no single value is to blame for.
+    `place` is that of all experiments, for problems that no single value causes.
     """
     found: Counter[str] = Counter()
     repeated: dict[str, str] = {}  # place -> sentence on the first pair
@@ -57,7 +58,7 @@ def problems(points: list[Point], place: str) -> list[str]:
         for option, message in config.check(experiment):
             found[f"{point[option].where if option in point else place}: {message}"] += 1
 
-        # the defaults are part of it: `momentum: 0.9` is the experiment that does not name momentum
+        # with the defaults: `momentum: 0.9` is the same experiment as one without momentum
         rest = [(option, repr(c.value)) for option, c in point.items() if option not in good]
         other = first.setdefault(f"{experiment!r} {rest}", number)
         if other != number:
@@ -65,7 +66,7 @@ def problems(points: list[Point], place: str) -> list[str]:
             n_repeated[where] += 1
             repeated.setdefault(where, f"experiments {other} and {number} are the same{reason}")
     return [
-        *(sentence + _how_many(count, len(points)) for sentence, count in found.items()),
+        *(sentence + _how_many(n, len(points)) for sentence, n in found.items()),
         *(f"{where}: {sentence}{_and_more(n_repeated[where] - 1)}" for where, sentence in repeated.items()),
     ]
 
@@ -87,7 +88,7 @@ def _settable() -> frozenset[str]:
 
 
 def _repetition(one: Point, other: Point, place: str) -> tuple[str, str]:
-    """Where, and by which value, the second of two equal experiments repeats the first."""
+    """The place and the value by which the second of two equal experiments repeats the first."""
     for option in dict.fromkeys([*other, *one]):
         if one.get(option) is not other.get(option):
             c = other[option] if option in other else one[option]
@@ -96,9 +97,9 @@ def _repetition(one: Point, other: Point, place: str) -> tuple[str, str]:
     return place, ""
 
 
-def _how_many(count: int, total: int) -> str:
-    return f" (in {count} of {total} experiments)" if total > 1 else ""
+def _how_many(n: int, total: int) -> str:
+    return f" (in {n} of {total} experiments)" if total > 1 else ""
 
 
 def _and_more(pairs: int) -> str:
-    return f" (and {pairs} more such pair{'s' * (pairs > 1)})" if pairs else ""
+    return f" (and {count(pairs, 'more such pair')})" if pairs else ""

@@ -1,10 +1,11 @@
-"""A job's folder: its name, writing it whole, and finding it again.
+"""A job's folder: its name, how it is written whole or not at all, and how it is found again.
 
 <output_dir>/<yy-mm-dd>-<name>/
     job.yaml            the specification
-    code/               the code that the experiments run, whatever is edited later
+    code/               the code that the experiments run; later edits do not change it
     environment.txt     packages, git commit, uncommitted changes, command line
-    007_lr=0.1+bs=64/   one folder an experiment, with spec.yaml and state.json
+    slurm/              which experiments an array or a pack has, and the output of its tasks
+    007_lr=0.1+bs=64/   one folder for each experiment, with spec.yaml and state.json
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from src.jobs.specification import Job
 JOB = "job.yaml"
 CODE = "code"
 ENVIRONMENT = "environment.txt"
+SLURM = "slurm"
 
-MAX_NAME = 120  # of an experiment's folder; file systems allow 255 bytes, people and squeue less
+MAX_NAME = 120  # of an experiment's folder; file systems allow 255 bytes, but squeue shows less
 MAX_VALUE = 40
 
-SHORT = {  # how the options that grids run over are called in folder names; others have their own name
+Progress = Callable[[list[str]], Iterable[str]]  # wraps the list of experiments, as tqdm does
+
+SHORT = {  # short names of frequent options in folder names; the other options keep their names
     "averaging": "avg",
     "base_lr": "lr",
     "batch_size": "bs",
@@ -50,12 +54,12 @@ SHORT = {  # how the options that grids run over are called in folder names; oth
 
 
 def new_job_folder(job: Job) -> Path:
-    """Where a job that is submitted today goes."""
+    """The folder of a job that is submitted today."""
     return job.output_dir / f"{datetime.now():%y-%m-%d}-{job.name}"
 
 
 def find_job_folder(output_dir: Path, name: str) -> Path | None:
-    """The newest folder of the job in output_dir, of whatever day; None if there is none."""
+    """The newest folder of the job in output_dir, from any day; None if there is none."""
     if not output_dir.is_dir():
         return None
     pattern = rf"\d\d-\d\d-\d\d-{re.escape(name)}"
@@ -76,7 +80,7 @@ def number(folder: Path) -> int:
 
 
 def options_of(folder: Path) -> dict[str, Any]:
-    """What spec.yaml asks for; empty if it cannot be read."""
+    """The options in spec.yaml; empty if it cannot be read."""
     try:
         data = yaml_io.read(folder / experiment.SPEC).data
     except yaml_io.YamlError:
@@ -87,7 +91,7 @@ def options_of(folder: Path) -> dict[str, Any]:
 def experiment_names(experiments: list[dict[str, Any]]) -> list[str]:
     """A folder name for each experiment: its number, and the options in which the experiments differ.
 
-    Only [A-Za-z0-9._=+,-], at most MAX_NAME characters; the number makes each different.
+    Only [A-Za-z0-9._=+,-], at most MAX_NAME characters; the number makes it unique.
     """
     values: dict[str, set[str]] = {}
     for options in experiments:
@@ -98,17 +102,15 @@ def experiment_names(experiments: list[dict[str, Any]]) -> list[str]:
     width = len(str(len(experiments) - 1))
     names = []
     for number, options in enumerate(experiments):
-        parts = [
-            f"{SHORT.get(option, option)}={_shell_safe(options[option])}" for option in varying if option in options
-        ]
+        parts = [f"{SHORT.get(o, o)}={_shell_safe(options[o])}" for o in varying if o in options]
         names.append(f"{number:0{width}}_{'+'.join(parts)}"[:MAX_NAME].rstrip("_"))
     return names
 
 
-def write_job_folder(job: Job, folder: Path, progress: Callable[[list[str]], Iterable[str]] = iter) -> list[Path]:
-    """Writes the folder, whole or not at all, and returns those of the experiments.
+def write_job_folder(job: Job, folder: Path, progress: Progress = iter) -> list[Path]:
+    """Writes the folder, whole or not at all, and returns the experiments' folders.
 
-    `progress` wraps what is gone through, as tqdm does. Raises OSError, FileExistsError among them.
+    Raises OSError, for instance FileExistsError.
     """
     if folder.exists():
         raise FileExistsError(f"{folder} exists")
@@ -118,7 +120,7 @@ def write_job_folder(job: Job, folder: Path, progress: Callable[[list[str]], Ite
         building.mkdir(parents=True)
         (building / JOB).write_text(job.text, encoding="utf-8")
         (building / ENVIRONMENT).write_text(snapshot.describe_environment(), encoding="utf-8")
-        snapshot.copy_code(building / CODE, leave_out=job.output_dir)
+        snapshot.copy_code(building / CODE, exclude=job.output_dir)
         _write_experiments(building, folder, dict(zip(names, job.experiments, strict=True)), progress)
         building.rename(folder)
     finally:
@@ -127,7 +129,7 @@ def write_job_folder(job: Job, folder: Path, progress: Callable[[list[str]], Ite
 
 
 def numbered_from(first: int, names: list[str]) -> list[str]:
-    """Names of `experiment_names` with other numbers, which count from `first`."""
+    """Names of `experiment_names`, renumbered from `first` on."""
     width = max((len(re.match(r"\d*", name)[0]) for name in names), default=1)  # type: ignore[index]
     rests = [name.partition("_")[1:] for name in names]
     return [f"{first + i:0{width}}{''.join(rest)}"[:MAX_NAME] for i, rest in enumerate(rests)]
@@ -137,9 +139,9 @@ def add_experiments(
     folder: Path,
     text: str,
     experiments: dict[str, dict[str, Any]],
-    progress: Callable[[list[str]], Iterable[str]] = iter,
+    progress: Progress = iter,
 ) -> None:
-    """Adds experiments, by name, to a job's folder, each whole or not at all; those that are there stay as they are.
+    """Adds experiments, by name, to a job's folder, each whole or not at all; existing ones are kept unchanged.
 
     `text` is the specification that asks for them: it becomes job.yaml, and the earlier one is kept beside it.
     Raises OSError.
@@ -159,15 +161,15 @@ def add_experiments(
 
 
 def copy_finished(source: Path, target: Path) -> None:
-    """Makes a pending experiment's folder a copy of a finished one, which its state.json names as `reused_from`.
+    """Makes a pending experiment's folder a copy of a finished one, whose path is `reused_from` in its state.json.
 
-    Its spec.yaml stays its own; config.yaml says what was run, where, and with which code. Weights are linked:
-    they take no space, and stay when the other folder is deleted. Raises OSError.
+    It keeps its own spec.yaml; config.yaml has what was run, where, and with which code. Weights are hard links:
+    they take no space, and remain when the other folder is deleted. Raises OSError.
     """
     for path in sorted(source.iterdir()):
         if path.name in (experiment.SPEC, experiment.STATE, experiment.DONE) or path.name.startswith("."):
             continue
-        if path.suffix == ".pt":  # never written to in place: see files.replacing
+        if path.suffix == ".pt":  # never written in place: see files.replacing
             (target / path.name).unlink(missing_ok=True)
             _link(path, target / path.name)
         elif path.is_file():
@@ -185,20 +187,20 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _write_experiments(
-    building: Path, folder: Path, experiments: dict[str, dict[str, Any]], progress: Callable[[list[str]], Iterable[str]]
+    building: Path, folder: Path, experiments: dict[str, dict[str, Any]], progress: Progress
 ) -> None:
-    """A folder for each experiment in `building`, which will be in `folder`."""
+    """Writes a folder for each experiment to `building`, which will be renamed to be in `folder`."""
     state = json.dumps({"status": Status.PENDING, "attempt": 0}, indent=1) + "\n"
     for name in progress(list(experiments)):
         (building / name).mkdir()
         spec = yaml_io.dump({**experiments[name], "output_dir": str(folder / name)})
-        # no atomic writes: nobody sees these files before the folder is renamed
+        # no atomic writes: no other process reads these files before the folder is renamed
         (building / name / experiment.SPEC).write_text(spec, encoding="utf-8")
         (building / name / experiment.STATE).write_text(state, encoding="utf-8")
 
 
 def delete_job_folder(folder: Path) -> None:
-    """Removes a job's folder; refuses any other. It is renamed first, so that no half of it is left under its name."""
+    """Deletes a job's folder, and no other. It is renamed first, so that no half of it is left under its name."""
     if not (folder / JOB).is_file():
         raise FileNotFoundError(f"{folder} is not a job folder: it has no {JOB}")
     doomed = folder.with_name(f".{folder.name}.{os.getpid()}.deleted")
@@ -206,16 +208,12 @@ def delete_job_folder(folder: Path) -> None:
     shutil.rmtree(doomed)
 
 
-def count_done(folders: Iterable[Path]) -> int:
-    return sum(experiment.status(folder) == Status.DONE for folder in folders)
-
-
 def _shell_safe(value: Any) -> str:
-    """A value as a short word that a shell leaves alone: `tiny/lenet` -> `tiny-lenet`."""
+    """A value as a short word without characters that a shell interprets: `tiny/lenet` -> `tiny-lenet`."""
     if value is None or isinstance(value, bool):
         text = {None: "null", True: "true", False: "false"}[value]
     elif isinstance(value, float):
-        text = repr(value).replace("e+", "e")  # '+' parts the options
+        text = repr(value).replace("e+", "e")  # '+' separates the options
     elif isinstance(value, dict):
         text = ",".join(f"{key}-{_shell_safe(inner)}" for key, inner in value.items())
     elif isinstance(value, list):

@@ -1,7 +1,7 @@
-"""What makes an experiment the one it is: a hash over the options that change its numbers.
+"""When two experiments are the same: a hash over the options that change an experiment's numbers.
 
-Options at their default are left out, so that a new option changes no hash; where a run writes, how often it
-logs and the like are left out as well. The code is not part of it: config.yaml names the commit.
+Options at their default are excluded, so that a new option changes no hash; so are options that change no number,
+such as the output folder or the logging interval. The code is not part of it: config.yaml has the commit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from src import config
 
 VERSION = 1  # of the rule below; hashes of different rules are never equal
-# What decides which data and weights are fetched, and in which form the data are prepared.
+# The options that decide which data and weights are downloaded, and in which form the data are stored.
 _FETCHED = (
     *("dataset", "data_dir", "data_splits_map", "data_label_maps", "data_download", "image_size"),
     *("text_columns", "label_column", "text_max_tokens"),
@@ -24,21 +24,21 @@ _FETCHED = (
 
 
 def identity(options: Mapping[str, Any]) -> str:
-    """`1:<sha256>` for the options of a config; those that are not named have their defaults.
+    """`1:<sha256>` for the options of a config; options that are not given have their defaults.
 
-    A null seed is one more value: two experiments that draw their seeds are the same experiment.
+    A null seed is a value like others: two experiments that draw their seeds are the same experiment.
     """
     text = json.dumps(_typed(options, config.CHANGES_NUMBERS))
     return f"{VERSION}:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def exactly(options: Mapping[str, Any]) -> str:
-    """A text that is the same for two experiments that differ in no option at all, their folder aside."""
+    """A text that is the same for two experiments that differ in no option except their folder."""
     return json.dumps(_typed(options, [key for key in config.OPTIONS if key != "output_dir"]))
 
 
 def needs(options: Mapping[str, Any]) -> str:
-    """A text that is the same for two experiments that need the same data and weights to be there."""
+    """A text that is the same for two experiments that need the same data and weights."""
     return json.dumps(_typed(options, _FETCHED))
 
 

@@ -1,4 +1,4 @@
-"""Running a job's train.py on this machine: `train.py a/spec.yaml b/spec.yaml ... --parallel N`, as a process."""
+"""Running a job's train.py on this machine: `train.py a/spec.yaml b/spec.yaml ... --parallel N`, in one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from src import experiment
 from src.jobs import folders
 
-MAX_COMMAND = 100_000  # bytes; systems take at least 128 kB, and some no more
+MAX_COMMAND = 100_000  # bytes; systems accept at least 128 kB, and some not more
 
 
 def run_local(job_folder: Path, experiments: list[Path], n: int) -> int:
@@ -22,8 +22,8 @@ def run_local(job_folder: Path, experiments: list[Path], n: int) -> int:
 def run_train(job_folder: Path, experiments: list[Path], options: list[str]) -> int:
     """Runs the job's own copy of train.py on the specs of the experiments; returns its exit code.
 
-    train.py draws on the same terminal. Ctrl-C reaches it from the terminal and lets it save what runs;
-    a second one ends it at once.
+    train.py writes to the same terminal. Ctrl-C reaches it from there, and it saves what runs; a second Ctrl-C ends
+    it at once.
     """
     arguments = [*(str(folder / experiment.SPEC) for folder in experiments), *options]
     list_file = job_folder / f".local-{os.getpid()}.txt"
@@ -33,16 +33,16 @@ def run_train(job_folder: Path, experiments: list[Path], options: list[str]) -> 
             arguments = [f"@{list_file}"]
         process = subprocess.Popen([sys.executable, str(job_folder / folders.CODE / "train.py"), *arguments])
         code = _wait(process)
-        return code if code >= 0 else 128 - code  # ended by a signal, as shells say it
+        return code if code >= 0 else 128 - code  # ended by a signal: the number that shells use
     finally:
         list_file.unlink(missing_ok=True)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """The exit code; each Ctrl-C asks the process to end more firmly."""
+    """The exit code. The first Ctrl-C is left to the process, the second one terminates it, the third one kills it."""
     stops = iter([lambda: None, process.terminate, process.kill])
 
-    # no KeyboardInterrupt: one that cuts wait() short may lose the exit code
+    # no KeyboardInterrupt: if it interrupts wait(), the exit code may be lost
     def stop(number: int, frame: object) -> None:
         next(stops, process.kill)()
 

@@ -1,20 +1,53 @@
-"""The command line of submit_multiple.py: its options, and which of them go together."""
+"""The command line of submit_multiple.py: its options, and which of them can be combined."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from src.jobs import slurm, submission
+from src.jobs import sbatch, submission
 from src.jobs.causes import MEANING, Cause
 
 SBATCH = ("mem", "time", "partition", "sbatch")  # options of sbatch that may be given here
 
 
 def read_arguments(argv: list[str] | None, description: str | None) -> argparse.Namespace:
-    """The options at the command line (None: this process's); `description` heads the help. Exits if they do not go together."""
+    """The options at the command line (None: this process's); `description` is the head of the help. Exits if they
+    cannot be combined."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", type=Path, help="job specification; with -r also the folder of a job")
+    _add_slurm_options(parser)
+    parser.add_argument("--local", type=_positive, metavar="N", help="run on this machine, N experiments at a time")
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="before anything is started: download and check, once and on this machine, the data and weights that are needed",
+    )
+    parser.add_argument("-d", "--dry-run", action="store_true", help="show what would be done, and do nothing")
+    parser.add_argument("-o", "--overwrite", action="store_true", help="delete the job's newest folder and start over")
+    parser.add_argument("-r", "--retry", action="store_true", help="start what is neither finished, queued nor running")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--only",
+        type=Cause,
+        choices=[*Cause],
+        action="append",
+        default=[],
+        metavar="CAUSE",
+        help="with -r: only what ended for this cause; "
+        + "; ".join(f"{cause}: {meaning}" for cause, meaning in MEANING.items()),
+    )
+    parser.add_argument("--reuse", action="store_true", help="copy what another job of output_dir has finished already")
+    parser.add_argument(
+        "--cancel", action="store_true", help="end the queued and running experiments of a job's folder"
+    )
+    arguments = parser.parse_args(argv)
+    if not arguments.cancel and (problem := _problem(arguments)):
+        parser.error(problem)
+    return arguments
+
+
+def _add_slurm_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-s", "--script", type=Path, help="submit script: run on SLURM, a job for each experiment")
     parser.add_argument(
         "--array",
@@ -39,57 +72,37 @@ def read_arguments(argv: list[str] | None, description: str | None) -> argparse.
         metavar="SECONDS",
         nargs="?",
         const=submission.PACE,
-        help="SLURM: when a limit on queued jobs is reached, stay, look every SECONDS and feed in the rest (default: 60)",
+        help="SLURM: if a limit on queued jobs is reached, wait and submit the rest as the queue empties, "
+        "which is checked every SECONDS (default: 60)",
     )
-    parser.add_argument("--local", type=_positive, metavar="N", help="run on this machine, N experiments at a time")
     parser.add_argument(
         "--grace",
         type=_positive,
         metavar="SECONDS",
-        default=slurm.GRACE,
+        default=sbatch.GRACE,
         help="SLURM: how long before the time limit an experiment saves its state and requeues itself (default: 120)",
     )
-    parser.add_argument(
-        "--prepare",
-        action="store_true",
-        help="before anything is started: download and check, here and once, the data and weights that are needed",
-    )
-    parser.add_argument("-d", "--dry-run", action="store_true", help="say what would happen, and do nothing")
-    parser.add_argument("-o", "--overwrite", action="store_true", help="delete the job's newest folder and start over")
-    parser.add_argument("-r", "--retry", action="store_true", help="start what is neither done nor queued nor running")
-    parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    parser.add_argument(
-        "--only",
-        type=Cause,
-        choices=[*Cause],
-        action="append",
-        default=[],
-        metavar="CAUSE",
-        help="with -r: only what ended for this cause; "
-        + "; ".join(f"{cause}: {meaning}" for cause, meaning in MEANING.items()),
-    )
-    parser.add_argument("--reuse", action="store_true", help="copy what another job of output_dir has finished already")
-    parser.add_argument("--cancel", action="store_true", help="end what a job's folder has queued or running")
     for option in SBATCH[:-1]:
         parser.add_argument(f"--{option}", help=f"SLURM: this --{option} instead of the submit script's")
     parser.add_argument("--sbatch", metavar="OPTIONS", help="SLURM: further options: --sbatch='--gres=gpu:2 --nice=10'")
-    arguments = parser.parse_args(argv)
-    if arguments.cancel:
-        return arguments
+
+
+def _problem(arguments: argparse.Namespace) -> str:
+    """Why the options cannot be combined; empty if they can."""
     if arguments.script and arguments.local:
-        parser.error("-s and --local exclude each other: on SLURM, or on this machine")
+        return "-s and --local exclude each other: on SLURM, or on this machine"
     if not (arguments.script or arguments.local or arguments.dry_run):
-        parser.error("name a submit script for SLURM (-s submit_2080.sh) or run on this machine (--local 2)")
+        return "name a submit script for SLURM (-s submit_2080.sh) or run on this machine (--local 2)"
     for option in ("array", "pack", "drip", *SBATCH):
         if getattr(arguments, option) is not None and arguments.local:
-            parser.error(f"--{option} is for SLURM (-s submit_2080.sh); --local {arguments.local} says it all")
+            return f"--{option} is for SLURM (-s submit_2080.sh), not for --local {arguments.local}"
     if arguments.parallel and not arguments.pack:
-        parser.error("--parallel says how many experiments of a pack run at a time: --pack K --parallel P")
+        return "--parallel says how many experiments of a pack run at a time: --pack K --parallel P"
     if (arguments.only and not arguments.retry) or (arguments.reuse and arguments.retry):
-        parser.error("--only chooses among what -r starts again; --reuse is for a job file, without -r")
+        return "--only selects from what -r starts again; --reuse is for a job file, without -r"
     if arguments.overwrite and arguments.retry:
-        parser.error("-o starts over and -r goes on; choose one")
-    return arguments
+        return "-o starts over and -r resumes; choose one"
+    return ""
 
 
 def _positive(text: str) -> int:

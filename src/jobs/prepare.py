@@ -1,4 +1,4 @@
-"""--prepare: data and weights are fetched once, on this machine, before anything of a job is started."""
+"""--prepare: data and weights are downloaded once, on this machine, before anything of a job is started."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from src.jobs.folders import options_of
 from src.jobs.identity import needs
 from src.jobs.local import run_train
-from src.jobs.plan import count
+from src.jobs.text import count
 
 
 def prepare(job_folder: Path, experiments: list[Path]) -> int:
-    """Fetches and checks what the experiments need, with the job's own copy of the code; returns train.py's exit code.
+    """Downloads and checks what the experiments need, with the job's own copy of the code; returns train.py's exit code.
 
-    Of the experiments that need the same data and weights only the first is looked at.
+    Of the experiments that need the same data and weights only the first is checked.
     """
     firsts: dict[str, Path] = {}
     for folder in experiments:

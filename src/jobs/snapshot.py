@@ -1,4 +1,4 @@
-"""The code that a job runs from, copied at submission, and a record of what surrounds it."""
+"""The code that a job runs, copied at submission, and a record of its environment."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ MAX_BYTES = 1_000_000
 _NOT_CODE = {"data", "runs"}  # folders at the top that git ignores too
 
 
-def copy_code(target: Path, leave_out: Path, root: Path = ROOT) -> None:
-    """Copies the project's small text files, as they are now, to `target`; no results under `leave_out`.
+def copy_code(target: Path, exclude: Path, root: Path = ROOT) -> None:
+    """Copies the project's small text files, as they are now, to `target`, without the results under `exclude`.
 
-    In a git checkout these are the files that git knows or would add; elsewhere all but hidden ones and
+    In a git checkout these are the files that git tracks or would add; elsewhere all files except hidden ones and
     virtual environments.
     """
     target.mkdir(parents=True)
     for name in _listed_by_git(root) or _listed_by_walking(root):
         source = root / name
         if source.suffix not in SUFFIXES or not source.is_file() or source.stat().st_size > MAX_BYTES:
-            continue  # a file that git knows may have been deleted
-        if _is_result(source, leave_out, root):
+            continue  # a file that git tracks may have been deleted
+        if _is_result(source, exclude, root):
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target / name)
@@ -41,7 +41,7 @@ def copy_code(target: Path, leave_out: Path, root: Path = ROOT) -> None:
 
 
 def n_changed(target: Path, root: Path = ROOT) -> int:
-    """How many Python files of the project's `src` and top folder are not what they are in the copy."""
+    """How many Python files of the project's `src` and top folder differ from the copy."""
     files = [*root.glob("*.py"), *(root / "src").rglob("*.py")]
     return sum(
         not (copy := target / file.relative_to(root)).is_file() or not filecmp.cmp(file, copy, shallow=False)
@@ -63,10 +63,10 @@ def describe_environment(root: Path = ROOT) -> str:
             "# packages",
             *sorted(packages, key=str.lower),
             "",
-            "# changes that were not committed (git diff HEAD)",
+            "# uncommitted changes (git diff HEAD)",
             _git(root, "diff", "HEAD") or "none",
             "",
-            "# files that git does not know",
+            "# untracked files",
             (_git(root, "ls-files", "--others", "--exclude-standard") or "none").rstrip(),
             "",
         ]
@@ -79,12 +79,12 @@ def _is_result(source: Path, output_dir: Path, root: Path) -> bool:
         return False
     if not root.is_relative_to(output_dir):
         return True
-    # `output_dir: .` holds the code as well: only the job folders beside it are results
+    # `output_dir: .` contains the code as well: only the job folders beside it are results
     return re.match(r"\.?\d\d-\d\d-\d\d-", source.relative_to(output_dir).parts[0]) is not None
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What a git command prints; empty without git, outside of a checkout, and in one without a commit."""
+    """The output of a git command; empty without git, outside of a checkout, and in one without a commit."""
     command = ["git", "-C", str(root), *arguments]
     try:
         result = subprocess.run(command, capture_output=True, timeout=60)

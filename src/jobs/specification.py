@@ -10,7 +10,7 @@
         warmup_steps: [0, 100]
       batch_size: [16, 64]            # the last key varies fastest: here 4 x 2 x 2 = 16 experiments
 
-`read_job` finds every problem before anything is written, and raises them together.
+`read_job` finds all problems before anything is written, and raises them together.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Job:
 
     name: str
     output_dir: Path  # absolute
-    text: str  # the file as it is
+    text: str  # of the file, unchanged
     experiments: list[dict[str, Any]]  # the options of each, in the order of the grid
     axes: str  # for people: '18 (base_lr, momentum) x 6 batch_size'; empty for a single experiment
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One factor of a product: the options that it sets, and the points it takes, in order."""
+    """One factor of a product: the options that it sets, and its points, in order."""
 
     options: tuple[str, ...]
     points: list[Point]
@@ -89,7 +89,7 @@ def read_job(path: Path) -> Job:
 
 
 class _Reader:
-    """Turns the dictionaries of a job file into axes, and remembers what is wrong with them."""
+    """Turns the dictionaries of a job file into axes, and collects the problems in them."""
 
     def __init__(self, document: yaml_io.Document) -> None:
         self.document = document
@@ -158,7 +158,7 @@ class _Reader:
         return Axis(_options(points), points)
 
     def zip_axis(self, key: str, lists: Any, place: yaml_io.Place) -> Axis:
-        """The options' first values together, then their second ones, and so on."""
+        """One point for the first values of all options, one for the second ones, and so on."""
         if not isinstance(lists, dict) or not lists:
             self.complain(place, f"{key} must be a dictionary of lists; put several such into a LIST")
             return Axis((), [])
@@ -170,13 +170,13 @@ class _Reader:
                 columns[str(option)] = self.cells(str(option), value, (*place, option))
         lengths = {option: len(cells) for option, cells in columns.items() if cells}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{option} has {length}" for option, length in lengths.items())
-            self.complain(place, f"the lists of {key} must have one length: {told}")
+            found = ", ".join(f"{option} has {length}" for option, length in lengths.items())
+            self.complain(place, f"the lists of {key} must have one length: {found}")
         rows = zip(*(columns[option] for option in lengths), strict=False)
         return Axis(tuple(lengths), [dict(zip(lengths, row, strict=True)) for row in rows])
 
     def cells(self, option: str, value: Any, place: yaml_io.Place) -> list[Cell]:
-        """The values that one key asks for, none if it cannot be said."""
+        """The values of one key; empty if they are not valid."""
         self.check_option(option, place)
         if isinstance(value, str) and not checks.is_dictionary(option):
             try:
@@ -209,14 +209,14 @@ class _Reader:
         return [{option: cell for point in row for option, cell in point.items()} for row in rows]
 
     def check_size(self, size: int, place: yaml_io.Place) -> None:
-        """Checked before the memory is taken; there is no use in looking for further problems."""
+        """Checked before memory is allocated. Raises at once: further problems cannot be found."""
         if size > MAX_EXPERIMENTS:
             self.complain(place, f"this makes {size} experiments or more; a job has at most {MAX_EXPERIMENTS}")
             raise ConfigError(self.document.problems + self.problems)
 
     def without_repeated_options(self, axes: list[Axis]) -> list[Axis]:
-        """Complains of options that two axes set. The later one goes on under a name that is no option,
-        so that it still tells experiments apart."""
+        """Rejects options that two axes set. The later one is renamed to a name that is no option,
+        so that experiments still differ in it."""
         seen: dict[str, str] = {}
         result = []
         for axis in axes:

@@ -1,9 +1,9 @@
-"""What became of each experiment: what its folder says, reconciled with what SLURM says.
+"""What became of each experiment: the report in its folder, reconciled with SLURM's.
 
-The folder knows whether an experiment is done, how far it came and what it died of, if it could still say so.
-SLURM knows what waits, and of what a job died that could not say it. Neither is believed alone where the
-other can be asked: an experiment is called lost only if the queue was looked at twice without finding it,
-its heartbeat is old, and neither SLURM's accounting nor its job's log tell of an end.
+The folder knows whether an experiment is done, how far it came and, if its process could still write it, why it
+failed. SLURM knows which jobs wait, and why a job ended whose process could not write it. Each is checked against the
+other: an experiment is called lost only if the queue was listed twice without it, its heartbeat is old, and neither
+SLURM's accounting nor its job's log has an end of the job.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import enum
 import os
 import re
-import signal
 import socket
 import time
 from collections import Counter
@@ -23,281 +22,256 @@ from typing import Any
 
 from src import experiment
 from src.experiment import Status
-from src.jobs import queue, slurm
-from src.jobs.causes import Cause, by_signal, classify, told_in_log
-from src.jobs.queue import QueuedJob
+from src.jobs import folders, slurm_queue
+from src.jobs.causes import Cause, classify, is_from_outside, slurm_state_in
+from src.jobs.sbatch import task_list, was_submitted
+from src.jobs.slurm_command import SlurmError
+from src.jobs.slurm_queue import QueuedJob
+from src.jobs.text import duration
 
-SILENT = 600.0  # seconds without a heartbeat that are remarkable; an evaluation or a download may last as long
-JUST_NOW = 10.0  # seconds; what has a heartbeat as young as that runs, whatever a listing says that may be older
-LOOK_AGAIN = 2.0  # seconds between two looks into the queue
+HEARTBEAT_TIMEOUT = 600.0  # seconds; an evaluation or a download may take as long
+FRESH_HEARTBEAT = 10.0  # seconds; with a younger one it runs: the list of the queue may be older
+RECHECK_AFTER = 2.0  # seconds between two lists of the queue
 
 
 class State(enum.StrEnum):
-    """In the order in which they are told."""
+    """In the order of reports."""
 
     DONE = "done"
+    ENDED = "ended"  # closed on purpose by the calling program; not started again
     RUNNING = "running"
     QUEUED = "queued"  # waits for its first start
     REQUEUED = "requeued"  # was stopped, and SLURM will start it again
     NOT_STARTED = "not started"  # never submitted; or waits for its turn in a run on this machine
     FAILED = "failed"
     DIVERGED = "diverged"
-    LOST = "lost"  # ended without a word
+    LOST = "lost"  # ended without a report
 
 
 ACTIVE = (State.RUNNING, State.QUEUED, State.REQUEUED)
+FINISHED = (State.DONE, State.ENDED)
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What became of one experiment."""
+class Outcome:
+    """What became of one experiment, so far."""
 
     folder: Path
     state: State
-    said: dict[str, Any]  # its state.json
-    cause: Cause | None = None  # of what is neither done nor active
-    text: str = ""  # the cause in a line; of what waits: what it waits for
-    note: str = ""  # what is remarkable about one that runs
-    job: QueuedJob | None = None  # in SLURM's queue now
+    reported: dict[str, Any]  # its state.json
+    cause: Cause | None = None  # unless it is finished or active
+    text: str = ""  # the cause in a line; for an experiment that waits: what it waits for
+    note: str = ""  # anything unusual about an experiment that runs
+    job: QueuedJob | None = None  # if SLURM's queue has one
 
 
 @dataclass(frozen=True)
-class Fates:
+class Outcomes:
     """What became of a job's experiments, in their order."""
 
-    all: list[Fate]
-    problem: str = ""  # why SLURM could not be asked; empty if it could, or need not
+    all: list[Outcome]
+    problem: str = ""  # why SLURM could not be asked; empty if it could, or was not needed
 
-    def of(self, *states: State) -> list[Fate]:
-        return [fate for fate in self.all if fate.state in states]
+    def of(self, *states: State) -> list[Outcome]:
+        return [outcome for outcome in self.all if outcome.state in states]
 
     def counts(self) -> str:
-        """`3 done, 1 running`, for people."""
-        n = Counter(fate.state for fate in self.all)
+        """`3 done, 1 running`."""
+        n = Counter(outcome.state for outcome in self.all)
         return ", ".join(f"{n[state]} {state}" for state in State if n[state])
 
 
-def read_fates(folders: Iterable[Path]) -> Fates:
-    """What became of the experiments in these folders. Asks SLURM only if some were given to it and are not done."""
-    folders = list(folders)
-    reader = _Reader(folders)
-    fates = {folder: reader.fate(folder) for folder in folders}
-    if doubtful := [folder for folder, fate in fates.items() if fate is None]:
-        reader.ask_accounting(doubtful)
-        fates |= {folder: reader.fate(folder) for folder in doubtful}
-    if doubtful := [folder for folder, fate in fates.items() if fate is None]:
-        time.sleep(LOOK_AGAIN)
+def read_outcomes(experiments: Iterable[Path], *, slurm_must_answer: bool = False) -> Outcomes:
+    """What became of the experiments in these folders. Asks SLURM only about submitted ones that are not finished.
+
+    Raises SlurmError if `slurm_must_answer` and SLURM is installed and does not answer.
+    """
+    experiments = list(experiments)
+    reader = _Reader(experiments)
+    outcomes = {folder: reader.outcome(folder) for folder in experiments}
+    if unclear := [folder for folder, outcome in outcomes.items() if outcome is None]:
+        reader.ask_accounting(unclear)
+        outcomes |= {folder: reader.outcome(folder) for folder in unclear}
+    if unclear := [folder for folder, outcome in outcomes.items() if outcome is None]:
+        time.sleep(RECHECK_AFTER)
         reader.ask_queue()
         reader.is_certain = True
-        fates |= {folder: reader.fate(folder) for folder in doubtful}
-    return Fates([fate for fate in fates.values() if fate is not None], reader.problem)
+        outcomes |= {folder: reader.outcome(folder) for folder in unclear}
+    if slurm_must_answer and reader.problem and slurm_queue.is_installed():
+        raise SlurmError(reader.problem)
+    return Outcomes([outcome for outcome in outcomes.values() if outcome is not None], reader.problem)
 
 
-def was_submitted(said: dict[str, Any]) -> bool:
-    """Whether a state.json tells of an experiment that was given to SLURM."""
-    return bool(said.get("job_id") or said.get("comment"))
-
-
-def age(said: dict[str, Any], key: str = "heartbeat") -> float | None:
+def seconds_since(reported: dict[str, Any], key: str = "heartbeat") -> float | None:
     """Seconds since a time in state.json; None if it has none."""
     try:
-        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(said[key])).total_seconds())
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(reported[key])).total_seconds())
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+def has_heartbeat(reported: dict[str, Any], within: float = HEARTBEAT_TIMEOUT) -> bool:
+    """Whether the last heartbeat in state.json is younger than `within` seconds."""
+    silent = seconds_since(reported)
+    return silent is not None and silent < within
 
 
 class _Reader:
-    """What is known of SLURM, and how it fits what the folders say."""
+    """What SLURM reports, and how it fits the reports in the folders."""
 
-    def __init__(self, folders: list[Path]) -> None:
-        said = [experiment.read_state(folder) for folder in folders if not (folder / experiment.DONE).exists()]
-        submitted = [state for state in said if was_submitted(state)]
+    def __init__(self, experiments: list[Path]) -> None:
         self.jobs: dict[str, QueuedJob] | None = None  # by id and by comment; None: SLURM could not be asked
-        self.ended: dict[str, QueuedJob] = {}
-        self.is_certain = False  # the queue was looked at twice
-        self.has_accounting = False  # the accounting was asked, whether it answered or not
+        self.accounted: dict[str, QueuedJob] = {}
+        self.is_certain = False  # the queue was listed twice
+        self.asked_accounting = False  # whether it answered or not
         self.problem = ""
-        owner = folders[0].stat().st_uid if folders else os.getuid()
+        owner = experiments[0].stat().st_uid if experiments else os.getuid()
         self.user = None if owner == os.getuid() else owner
-        if submitted:
+        unfinished = (_Experiment(folder) for folder in experiments if not (folder / experiment.DONE).exists())
+        if any(was_submitted(found.reported) and found.status != Status.ENDED for found in unfinished):
             self.ask_queue()
 
     def ask_queue(self) -> None:
         """One squeue call."""
-        if not queue.is_installed():
+        if not slurm_queue.is_installed():
             self.problem = "squeue is not found here"
             return
         try:
-            jobs = queue.jobs(self.user)
-        except queue.SlurmError as error:
+            self.jobs = slurm_queue.by_name(slurm_queue.jobs(self.user))
+        except SlurmError as error:
             self.jobs, self.problem = None, str(error)
-            return
-        self.jobs = _by_name(jobs)
 
-    def ask_accounting(self, folders: list[Path]) -> None:
+    def ask_accounting(self, experiments: list[Path]) -> None:
         """One sacct call."""
-        self.has_accounting = True
+        self.asked_accounting = True
         if self.jobs is not None:
-            said = (experiment.read_state(folder) for folder in folders)
-            self.ended = _by_name(queue.accounting(str(state.get("job_id") or "") for state in said))
+            job_ids = (str(experiment.read_state(folder).get("job_id") or "") for folder in experiments)
+            self.accounted = slurm_queue.by_name(slurm_queue.accounting(job_ids))
 
-    def fate(self, folder: Path) -> Fate | None:
+    def outcome(self, folder: Path) -> Outcome | None:
         """None: the queue does not have it, and more has to be asked."""
-        said = experiment.read_state(folder)
-        status = experiment.status(folder, said)
-        if status == Status.DONE:
-            return Fate(folder, State.DONE, said)
-        if not was_submitted(said):
-            return _outside_slurm(folder, status, said)
+        found = _Experiment(folder)
+        if found.status == Status.DONE:
+            return found.outcome(State.DONE)
+        if found.status == Status.ENDED:
+            return found.outcome(State.ENDED, text=found.reported_cause)
+        if not was_submitted(found.reported):
+            return found.outside_slurm()
         if self.jobs is None:
-            return _unknown_to_slurm(folder, status, said)
-        job_id = str(said.get("job_id"))
-        job = self.jobs.get(job_id) or self.jobs.get(str(said.get("comment")))
+            return found.without_slurm()
+        job = self.jobs.get(found.job_id) or self.jobs.get(str(found.reported.get("comment")))
         if job is not None and not job.ended:
-            return _in_queue(folder, status, said, job)
-        other = self.jobs.get(job_id.partition("_")[0])  # task of the same array
-        ended_itself = status in (Status.FAILED, Status.DIVERGED) and not experiment.was_stopped(said)
-        if other is not None and not other.ended and _is_pack(folder, other) and not ended_itself:
-            return _in_queue(folder, status, said, other)  # which goes on with it
-        return self._out_of_queue(folder, status, said, job)
+            return found.in_queue(job)
+        other = self.jobs.get(found.job_id.partition("_")[0])  # task of the same array, which will resume it
+        if other is not None and not other.ended and not found.failed_itself and found.is_in_pack(other):
+            return found.in_queue(other)
+        return self._out_of_queue(found, job)
 
-    def _out_of_queue(self, folder: Path, status: Status, said: dict[str, Any], job: QueuedJob | None) -> Fate | None:
+    def _out_of_queue(self, found: _Experiment, job: QueuedJob | None) -> Outcome | None:
         """SLURM answers, and its job neither waits nor runs."""
-        if status == Status.DIVERGED or (status == Status.FAILED and not by_signal(str(said.get("cause") or ""))):
-            return _failed(folder, status, said, "")
-        known = job or self.ended.get(str(said.get("job_id")))
+        if found.failed and not (found.status == Status.FAILED and is_from_outside(found.reported_cause)):
+            return found.failure()
+        known = job or self.accounted.get(found.job_id)
         if known is not None and known.ended:
-            return _failed(folder, status, said, known.state, _words(known))
-        if not self.has_accounting:
+            return found.failure(known.state, known.ending)
+        if not self.asked_accounting:
             return None
-        if ended := _told_in_log(folder, said):
-            return _failed(folder, status, said, ended, f"{ended}, says its log")
-        if status == Status.FAILED:
-            return _failed(folder, status, said, "")
-        silent = age(said)
-        if status == Status.RUNNING and (experiment.runs_here(folder) or (silent is not None and silent < SILENT)):
-            return Fate(folder, State.RUNNING, said, note="not in the queue")
-        if not self.is_certain:
-            return None
-        job_id = said.get("job_id") or "of it"
-        text = {
-            Status.PENDING: f"job {job_id} is not in the queue, and it never started",
-            Status.REQUEUED: f"job {job_id} was to start again, and is not in the queue",
-        }.get(status, f"job {job_id} is not in the queue; {_silence(said, 0)}: killed, or its node failed")
-        return Fate(folder, State.LOST, said, Cause.LOST, text)
+        if in_log := found.slurm_state_in_logs():
+            return found.failure(in_log, f"{in_log}, from its log")
+        if found.status == Status.FAILED:
+            return found.failure()
+        if found.status == Status.RUNNING and (experiment.runs_here(found.folder) or has_heartbeat(found.reported)):
+            return found.outcome(State.RUNNING, note="not in the queue")
+        return found.lost() if self.is_certain else None
 
 
-def _by_name(jobs: list[QueuedJob]) -> dict[str, QueuedJob]:
-    """The jobs by all names that state.json may know them by. Of several tasks that share a name, as those of a
-    pack do, one that runs stands for all, then one that waits."""
-    by_liveliness = sorted(jobs, key=lambda job: (not job.ended) + (not job.ended and not job.waits))
-    return {name: job for job in by_liveliness for name in job.names} | {job.job_id: job for job in jobs}
+class _Experiment:
+    """What an experiment's folder reports, and what follows from it."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reported = experiment.read_state(folder)
+        self.status = experiment.status(folder, self.reported)
+        self.failed = self.status in (Status.FAILED, Status.DIVERGED)
+        self.was_stopped = self.failed and experiment.was_stopped(self.reported)
+        self.failed_itself = self.failed and not self.was_stopped
+        self.job_id = str(self.reported.get("job_id"))
+        # in a line; of an earlier attempt if this one has not ended
+        self.reported_cause = (str(self.reported.get("cause") or "").strip().splitlines() or [""])[-1]
 
-def _in_queue(folder: Path, status: Status, said: dict[str, Any], job: QueuedJob) -> Fate:
-    """SLURM has its job, waiting or running; of a pack, the others may be what it runs."""
-    in_pack = not job.comment or _is_pack(folder, job)  # no comment: an allocation in which somebody works by --local
-    failed = status in (Status.FAILED, Status.DIVERGED)
-    stopped = failed and experiment.was_stopped(said)
-    known: dict[str, Any] = {"folder": folder, "said": said, "job": job}
-    if failed and not stopped and (in_pack or not job.waits):
-        return _failed(folder, status, said, "")
-    if stopped and job.state == "COMPLETING":
-        return _failed(folder, status, said, "")
-    if job.waits and status == Status.RUNNING and (silent := age(said)) is not None and silent < JUST_NOW:
-        return Fate(state=State.RUNNING, **known)
-    if job.waits:
-        state = State.QUEUED if status == Status.PENDING else State.REQUEUED
-        return Fate(state=state, text="" if job.reason == "None" else job.reason, **known)
-    if in_pack and (status != Status.RUNNING or job.job_id != said.get("job_id")):
-        state = State.QUEUED if status == Status.PENDING else State.REQUEUED
-        return Fate(state=state, text="its turn in the pack", **known)
-    note = {Status.PENDING: "starting", Status.RUNNING: _silence(said)}.get(status, "starting again")
-    if job.state != "RUNNING":
-        note = job.state.lower()
-    return Fate(state=State.RUNNING, note=note, **known)
+    def outcome(self, state: State, cause: Cause | None = None, **more: Any) -> Outcome:
+        return Outcome(self.folder, state, self.reported, cause, **more)
 
+    def missing_heartbeat(self, at_least: float = HEARTBEAT_TIMEOUT) -> str:
+        silent = seconds_since(self.reported)
+        return f"no heartbeat for {duration(silent)}" if silent is not None and silent >= at_least else ""
 
-def _is_pack(folder: Path, job: QueuedJob) -> bool:
-    return (folder.parent / slurm.FOLDER / f"{job.comment.rpartition(' ')[2]}.pack").exists()
+    def is_in_pack(self, job: QueuedJob) -> bool:
+        """Whether the job is a pack, of this experiment and others."""
+        return task_list(self.folder.parent, job.comment, in_packs=True).exists()
 
+    def slurm_state_in_logs(self) -> str:
+        """SLURM's state of its job as the job's logs have it; empty if they do not."""
+        of_task = self.folder.parent / folders.SLURM / f"{self.job_id}.out"  # SLURM's messages on a task of an array
+        return slurm_state_in([*self.folder.glob("*.out"), of_task])
 
-def _outside_slurm(folder: Path, status: Status, said: dict[str, Any]) -> Fate:
-    """It was never given to SLURM: what runs, runs on some machine as a process."""
-    if status == Status.PENDING:
-        return Fate(folder, State.NOT_STARTED, said, Cause.PENDING)
-    if status != Status.RUNNING:
-        return _failed(folder, status, said, "")
-    if said.get("host") == socket.gethostname() and not experiment.runs_here(folder):
-        return Fate(folder, State.LOST, said, Cause.LOST, f"its process, {said.get('pid')}, ended without a word")
-    return Fate(folder, State.RUNNING, said, note=_silence(said))
+    def outside_slurm(self) -> Outcome:
+        """It was never submitted to SLURM: if it runs, then as a process of some machine."""
+        if self.status == Status.PENDING:
+            return self.outcome(State.NOT_STARTED, Cause.PENDING)
+        if self.status != Status.RUNNING:
+            return self.failure()
+        if self.reported.get("host") == socket.gethostname() and not experiment.runs_here(self.folder):
+            text = f"its process {self.reported.get('pid')} ended without a report"
+            return self.outcome(State.LOST, Cause.LOST, text=text)
+        return self.outcome(State.RUNNING, note=self.missing_heartbeat())
 
+    def without_slurm(self) -> Outcome:
+        """SLURM does not answer: only the folder reports."""
+        in_log = self.slurm_state_in_logs()
+        if in_log in ("PREEMPTED", "REQUEUED") or (self.status == Status.REQUEUED and not in_log):
+            return self.outcome(State.REQUEUED, text="at its last report")
+        if self.failed or in_log:
+            return self.failure(in_log, in_log and f"{in_log}, from its log")
+        if self.status == Status.PENDING:
+            return self.outcome(State.QUEUED, text="at its last report")
+        return self.outcome(State.RUNNING, note=self.missing_heartbeat())
 
-def _unknown_to_slurm(folder: Path, status: Status, said: dict[str, Any]) -> Fate:
-    """SLURM does not answer: what the folder knows."""
-    ended = _told_in_log(folder, said)
-    if ended in ("PREEMPTED", "REQUEUED") or (status == Status.REQUEUED and not ended):
-        return Fate(folder, State.REQUEUED, said, text="when last heard of")
-    if status in (Status.FAILED, Status.DIVERGED) or ended:
-        return _failed(folder, status, said, ended, f"{ended}, says its log")
-    if status == Status.PENDING:
-        return Fate(folder, State.QUEUED, said, text="when last heard of")
-    return Fate(folder, State.RUNNING, said, note=_silence(said))
+    def in_queue(self, job: QueuedJob) -> Outcome:
+        """SLURM has its job, waiting or running; a pack may be running other experiments."""
+        # without a comment it is the user's own allocation, in which --local runs several
+        in_pack = not job.comment or self.is_in_pack(job)
+        if (self.failed_itself and (in_pack or not job.waits)) or (self.was_stopped and job.state == "COMPLETING"):
+            return self.failure()
+        if job.waits and self.status == Status.RUNNING and has_heartbeat(self.reported, FRESH_HEARTBEAT):
+            return self.outcome(State.RUNNING, job=job)
+        waiting = State.QUEUED if self.status == Status.PENDING else State.REQUEUED
+        if job.waits:
+            return self.outcome(waiting, text="" if job.reason == "None" else job.reason, job=job)
+        if in_pack and (self.status != Status.RUNNING or job.job_id != self.job_id):
+            return self.outcome(waiting, text="its turn in the pack", job=job)
+        note = {Status.PENDING: "starting", Status.RUNNING: self.missing_heartbeat()}.get(self.status, "starting again")
+        return self.outcome(State.RUNNING, note=note if job.state == "RUNNING" else job.state.lower(), job=job)
 
+    def failure(self, slurm_state: str = "", ending: str = "") -> Outcome:
+        """`slurm_state`: SLURM's state of its job, `ending` the same for people; empty if SLURM reports nothing."""
+        if self.status == Status.DIVERGED:
+            return self.outcome(State.DIVERGED, Cause.NAN, text=self.reported_cause)
+        text = self.reported_cause if self.status == Status.FAILED else ""
+        if not text and slurm_state in ("FAILED", "COMPLETED"):
+            killed = re.search(r"SIG(KILL|TERM)", ending)
+            cause = Cause.STOPPED if killed else Cause.EXCEPTION if slurm_state == "FAILED" else Cause.LOST
+            return self.outcome(State.FAILED, cause, text=f"SLURM: {ending}; it reported no cause, see its .out")
+        cause = classify(text, slurm_state)
+        if not text:
+            text = f"SLURM: {ending}" if ending else "no cause given"
+        elif ending and cause not in (Cause.EXCEPTION, Cause.STOPPED) and is_from_outside(text):
+            text += f" (SLURM: {ending})"
+        return self.outcome(State.FAILED, cause, text=text)
 
-def _failed(folder: Path, status: Status, said: dict[str, Any], ended: str, words: str = "") -> Fate:
-    """`ended`: SLURM's state of its job, `words` the same for people; empty if the experiment says it all."""
-    text = (str(said.get("cause") or "").strip().splitlines() or [""])[-1]
-    if status == Status.DIVERGED:
-        return Fate(folder, State.DIVERGED, said, Cause.NAN, text)
-    if status != Status.FAILED:  # it could not say anything
-        text = ""
-    if not text and ended in ("FAILED", "COMPLETED"):
-        killed = re.search(r"SIG(KILL|TERM)", words)
-        cause = Cause.STOPPED if killed else Cause.EXCEPTION if ended == "FAILED" else Cause.LOST
-        return Fate(folder, State.FAILED, said, cause, f"SLURM: {words}, before it said why; see its .out")
-    cause = classify(text, ended)
-    if not text:
-        text = f"SLURM: {words}" if words else "no cause given"
-    elif words and cause not in (Cause.EXCEPTION, Cause.STOPPED) and by_signal(text):
-        text += f" (SLURM: {words})"
-    return Fate(folder, State.FAILED, said, cause, text)
-
-
-def _words(job: QueuedJob) -> str:
-    """How a job ended, with the signal or the exit code where SLURM tells it."""
-    found = re.search(r"RaisedSignal:(\d+)|^0:(\d+)$", f"{job.reason}{job.exit_code}")
-    number = int(found[1] or found[2]) if found else 0
-    if job.state == "FAILED" and 0 < number < signal.NSIG:
-        return f"FAILED by {signal.Signals(number).name}"
-    code = job.exit_code.partition(":")[0]
-    return f"{job.state} with exit code {code}" if job.state == "FAILED" and code.strip("0") else job.state
-
-
-def _told_in_log(folder: Path, said: dict[str, Any]) -> str:
-    """SLURM's state of its job as the job's log tells it; empty if it does not."""
-    of_task = folder.parent / slurm.FOLDER / f"{said.get('job_id')}.out"  # SLURM's own words on a task of an array
-    logs = sorted(
-        [*folder.glob("*.out"), *([of_task] if of_task.exists() else [])], key=lambda log: log.stat().st_mtime
-    )
-    return next(filter(None, (told_in_log(_end(log)) for log in logs[:-3:-1])), "")  # the newest first
-
-
-def _end(log: Path, n_bytes: int = 8192) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - n_bytes))
-        return file.read().decode(errors="replace")
-
-
-def _silence(said: dict[str, Any], at_least: float = SILENT) -> str:
-    silent = age(said)
-    return f"no heartbeat for {duration(silent)}" if silent is not None and silent >= at_least else ""
+    def lost(self) -> Outcome:
+        """SLURM does not have its job, and nothing reports an end."""
+        job = f"job {self.reported['job_id']}" if self.reported.get("job_id") else "its job"
+        killed = f"{self.missing_heartbeat(0) or 'no heartbeat'}: killed, or its node failed"
+        why = {Status.PENDING: "it never started", Status.REQUEUED: "it should start again"}.get(self.status, killed)
+        return self.outcome(State.LOST, Cause.LOST, text=f"{job} is not in the queue; {why}")

@@ -1,4 +1,4 @@
-"""Bringing a job's experiments into SLURM's queue: as jobs or arrays, up to the user's limit, or drop by drop."""
+"""Deciding what is submitted to SLURM next: jobs or arrays, up to the user's limit, or all as the queue empties."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from tqdm import tqdm
 
 from src import experiment
 from src.experiment import Status
-from src.jobs import queue, slurm
-from src.jobs.slurm import Launch, NoAnswer, QueueFull, SlurmError
+from src.jobs import sbatch, slurm_queue
+from src.jobs.sbatch import Launch, NoAnswer, QueueFull
+from src.jobs.slurm_command import SlurmError
 
-PACE = 60  # seconds between two looks into the queue, while more is to be fed into it
-_DRAINED = 0.75  # of what filled the queue; below it more is fed in
+PACE = 60  # seconds between two looks at the queue, while experiments wait to be submitted
+_DRAINED = 0.75  # share of the full queue; below it more is submitted
 
 
 @dataclass
-class Outcome:
+class Result:
     """How far a submission came."""
 
     left: list[Path]  # not submitted
@@ -31,41 +32,38 @@ class Outcome:
     why: str = ""  # the same in a sentence
 
 
-def submit_all(experiments: list[Path], launch: Launch, pace: float | None = None) -> Outcome:
-    """Submits the experiments of one job folder, in their order, and notes it in their state.json.
+def submit_all(experiments: list[Path], launch: Launch, pace: float | None = None) -> Result:
+    """Submits the experiments of one job folder, in their order, and records it in their state.json.
 
-    A limit of SLURM on the number of jobs is filled to the last one. Then it ends, or, with `pace`, looks
-    every `pace` seconds whether there is room for more; then a controller that does not answer is waited for too.
+    It submits as many as a limit of SLURM on the number of jobs allows, then returns. With `pace` it checks every
+    `pace` seconds whether more fit, until all are submitted; it also waits for a controller that does not answer.
     """
     with (
         _interrupts() as interrupted,
         tqdm(total=len(experiments), desc="Submitting", unit="", disable=None, leave=False) as bar,
     ):
         submission = _Submission(experiments, launch, pace, interrupted, bar)
+        result = submission.result
         try:
             submission.run()
         except (SlurmError, OSError) as error:
-            submission.outcome.error = error
-            submission.outcome.why = f"{submission.outcome.left[0].name}: {error}"
+            result.error, result.why = error, f"{result.left[0].name}: {error}"
         except KeyboardInterrupt:
-            submission.outcome.why = (
-                f"Stopped by Ctrl-C; {submission.outcome.left[0].name} may be in the queue, and -r will look."
-            )
-    return submission.outcome
-
-
-def job_name(job_folder: Path) -> str:
-    """What squeue shows: the job's name, without its date."""
-    return job_folder.name[len("yy-mm-dd-") :]
+            result.why = f"Stopped by Ctrl-C; {result.left[0].name} may be in the queue; -r checks that."
+    return result
 
 
 def example_command(experiments: list[Path], launch: Launch) -> list[str]:
     """The first command of a submission."""
-    name, folder = job_name(experiments[0].parent), experiments[0]
-    if launch.in_arrays:
-        first = experiments[: slurm.MAX_ARRAY_SIZE * (launch.pack or 1)]
-        return slurm.array_command(first, name, launch, slurm.new_comment(name))
-    return slurm.sbatch_command(folder, f"{name}-{folder.name}", launch, str(folder))
+    first = experiments[: slurm_queue.MAX_ARRAY_SIZE * (launch.pack or 1) if launch.in_arrays else 1]
+    return sbatch.command(first, launch, sbatch.new_comment(first, launch))
+
+
+def is_queued(folder: Path, names: set[str]) -> bool:
+    """Whether the experiment is in the queue with these names: by its job id, or by its comment if an earlier
+    submission was killed before it could record the id."""
+    state = experiment.read_state(folder)
+    return state.get("job_id") in names or state.get("comment") in names
 
 
 class _Submission:
@@ -76,81 +74,73 @@ class _Submission:
         self.pace = pace
         self.interrupted = interrupted
         self.bar = bar
-        self.outcome = Outcome(list(experiments))
+        self.result = Result(list(experiments))
         self.has_waited = False
-        self.name = job_name(experiments[0].parent)
-        self.max_tasks = slurm.max_array_size() if launch.in_arrays and launch.n_tasks(len(experiments)) > 1 else 1
+        in_arrays = launch.in_arrays and launch.n_tasks(len(experiments)) > 1
+        self.max_tasks = slurm_queue.max_array_size() if in_arrays else 1
 
     def run(self) -> None:
-        left = self.outcome.left
-        if unheard := [folder for folder in left if _is_unheard(folder)]:
-            # an earlier submission was killed while sbatch ran, and its job may show in the queue only now
-            time.sleep(slurm.WAITS[0])
-            self._drop_arrived(unheard)
-        # tasks that there may be room for; tasks that there is room for at most; tasks since the last wait
-        likely, most, n_taken = self.max_tasks, None, 0
+        left, pack = self.result.left, self.launch.pack or 1
+        if doubtful := [folder for folder in left if _is_unacknowledged(folder)]:
+            # an earlier submission was killed while sbatch ran, and its job may appear in the queue only now
+            time.sleep(sbatch.WAITS[0])
+            self._skip_accepted(doubtful)
+        # numbers of tasks: to try next; that fit at most (None: not known); accepted since the last wait
+        attempt, most, n_accepted = self.max_tasks, None, 0
         while left:
             if self.interrupted():
-                self.outcome.why = "Stopped by Ctrl-C."
+                self.result.why = "Stopped by Ctrl-C."
                 return
-            n_tasks = min(self.launch.n_tasks(len(left)), likely, self.max_tasks)
-            batch = left[: n_tasks * (self.launch.pack or 1)]
+            n_tasks = min(self.launch.n_tasks(len(left)), attempt, self.max_tasks)
+            batch = left[: n_tasks * pack]
             try:
                 self._submit(batch)
             except QueueFull as error:
-                most, likely = n_tasks - 1, n_tasks // 2
-                slurm.forget(batch[likely * (self.launch.pack or 1) :])
-                if self.pace is None and likely == 0:
+                most, attempt = n_tasks - 1, n_tasks // 2
+                sbatch.clear_submission(batch[attempt * pack :])
+                if self.pace is None and attempt == 0:
                     raise
-                if self.pace is not None and likely <= n_taken // 8:  # the last few are not worth their calls
-                    slurm.forget(batch)
-                    likely, most, n_taken = self._wait_for_room(str(error)), None, 0
+                if self.pace is not None and attempt <= n_accepted // 8:  # the last few are not worth their calls
+                    sbatch.clear_submission(batch)
+                    attempt, most, n_accepted = self._wait_for_room(str(error)), None, 0
             except NoAnswer as error:
                 if self.pace is None:
                     raise
                 self._wait_for_answer(str(error), batch)
             except SlurmError:
-                slurm.forget(batch)
+                sbatch.clear_submission(batch)
                 raise
             else:
-                n_taken += n_tasks
-                if most is None or n_tasks > most:  # or jobs have ended meanwhile
-                    likely, most = 2 * n_tasks, None
-                else:  # the half of what there may be room for: the limit is found as in a dictionary
+                n_accepted += n_tasks
+                if most is None or n_tasks > most:  # or jobs have ended in the meantime
+                    attempt, most = 2 * n_tasks, None
+                else:  # the limit is found by bisection
                     most -= n_tasks
-                    likely = max(1, (most + 1) // 2)
+                    attempt = max(1, (most + 1) // 2)
 
     def _submit(self, batch: list[Path]) -> None:
-        if self.launch.in_arrays:
-            # at most N at a time means N of all: one array after the other
-            after = self.outcome.job_ids[-1] if self.launch.at_once and self.outcome.job_ids else None
-            job_id = slurm.submit_array(batch, self.name, self.launch, after)
-        else:
-            job_id = slurm.submit(batch[0], f"{self.name}-{batch[0].name}", self.launch)
-        self.outcome.job_ids.append(job_id)
-        del self.outcome.left[: len(batch)]
+        # "at most N at a time" holds for all arrays together, so they run one after the other
+        after = self.result.job_ids[-1] if self.launch.at_once and self.result.job_ids else None
+        self.result.job_ids.append(sbatch.submit(batch, self.launch, after))
+        del self.result.left[: len(batch)]
         self.bar.update(len(batch))
 
-    def _drop_arrived(self, doubtful: list[Path]) -> None:
-        """Takes those off what is left that are in the queue, or were, although we were not told."""
-        queued = slurm.queued()
-        arrived = {
-            folder
-            for folder in doubtful
-            if slurm.is_queued(folder, queued) or experiment.status(folder) != Status.PENDING
-        }
-        self.outcome.left[:] = [folder for folder in self.outcome.left if folder not in arrived]
-        self.bar.update(len(arrived))
+    def _skip_accepted(self, doubtful: list[Path]) -> None:
+        """Removes from what is left the experiments that SLURM has accepted although sbatch did not report it."""
+        names = slurm_queue.queued_names()
+        accepted = {f for f in doubtful if is_queued(f, names) or experiment.status(f) != Status.PENDING}
+        self.result.left[:] = [folder for folder in self.result.left if folder not in accepted]
+        self.bar.update(len(accepted))
 
     def _wait_for_room(self, why: str) -> int:
-        """Until a part of the user's jobs has left the queue; returns how many."""
+        """Waits until a part of the user's jobs has left the queue; returns how many."""
         if not self.has_waited:
             self.has_waited = True
-            tqdm.write(f"{why}\n{len(self.outcome.left)} more are fed in as the queue empties; Ctrl-C stops that.")
+            tqdm.write(f"{why}\n{len(self.result.left)} more are submitted as the queue empties; Ctrl-C stops that.")
         full, shown = 0, why
         for look in itertools.count():
             try:
-                jobs = [job for job in queue.jobs() if not job.ended]
+                jobs = [job for job in slurm_queue.jobs() if not job.ended]
                 full = max(full, len(jobs))
                 free = full - len(jobs)
                 if look and (len(jobs) <= _DRAINED * full or (free and not any(job.waits for job in jobs))):
@@ -164,19 +154,18 @@ class _Submission:
         return 1
 
     def _wait_for_answer(self, why: str, doubtful: list[Path]) -> None:
-        """Until SLURM says which of the doubtful it has."""
+        """Waits until SLURM reports which of the doubtful experiments it has."""
         while not self.interrupted():
             self._pause(why)
             try:
-                slurm.queued()
-                # a controller that hung answers this question before it has worked off what was sent to it earlier
-                time.sleep(slurm.WAITS[-1])
-                return self._drop_arrived(doubtful)
+                slurm_queue.jobs()
+                time.sleep(sbatch.WAITS[-1])  # as in sbatch.py: the controller may process earlier requests only now
+                return self._skip_accepted(doubtful)
             except SlurmError as error:
                 why = str(error)
 
     def _pause(self, why: str) -> None:
-        """Waits for `pace` seconds, and says why; a Ctrl-C ends it."""
+        """Waits for `pace` seconds and shows why; Ctrl-C ends the wait."""
         assert self.pace is not None
         self.bar.set_postfix_str(why[:80])
         end = time.monotonic() + self.pace
@@ -184,25 +173,25 @@ class _Submission:
             time.sleep(min(0.2, rest))
 
 
-def _is_unheard(folder: Path) -> bool:
-    """Whether a submission of it began, and nobody noted a job id."""
+def _is_unacknowledged(folder: Path) -> bool:
+    """Whether an earlier submission of it began, and no job id was recorded."""
     state = experiment.read_state(folder)
     return bool(state.get("comment")) and not state.get("job_id") and experiment.status(folder) == Status.PENDING
 
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Within it Ctrl-C only sets a flag, so that no submission is left half noted; a second one is at once."""
-    seen = False
+    """Within it the first Ctrl-C only sets a flag, so that no submission is left half recorded; the second one raises."""
+    interrupted = False
 
     def note(number: int, frame: object) -> None:
-        nonlocal seen
-        if seen:
+        nonlocal interrupted
+        if interrupted:
             raise KeyboardInterrupt
-        seen = True
+        interrupted = True
 
     before = signal.signal(signal.SIGINT, note)
     try:
-        yield lambda: seen
+        yield lambda: interrupted
     finally:
         signal.signal(signal.SIGINT, before)

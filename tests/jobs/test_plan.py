@@ -1,65 +1,21 @@
-"""The plan that is shown: a job file against what its folder has, and what is started then."""
+"""The plan that is shown: a job file compared with its folder, and what is started."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from helpers import ROOT, run_command
-from hypothesis import given
-from hypothesis import strategies as st
+from job_helpers import finish, newest, started, submit, write_job
 from results_helpers import make_experiment
 from slurm_stub import SlurmStub
 
-import submit_multiple
-from src import config, experiment, yaml_io
+from src import experiment
 from src.experiment import Status
 from src.jobs import folders
-from src.jobs.identity import identity
+from src.jobs.overview import overview
+from src.jobs.states import read_outcomes
 from src.results import read_experiments
-
-
-def write_job(tmp_path: Path, name: str = "grid", **parameters: Any) -> Path:
-    defaults = {
-        "dataset": "sklearn/iris",
-        "data_splits_map": {"train": "train[:80%]", "test": "train[80%:]"},
-        "model": "linear",
-        "train_length": 1,
-        "seed_model": 1,
-        "seed_training": 1,
-    }
-    path = tmp_path / f"{name}.yaml"
-    details = {"name": name, "output_dir": str(tmp_path / "runs")}
-    path.write_text(yaml_io.dump({"job_details": details, "parameters": defaults | parameters}))
-    return path
-
-
-def submit(*arguments: str | Path) -> int:
-    return submit_multiple.main([*map(str, arguments), "-s", str(ROOT / "submit_cpu.sh"), "-y"])
-
-
-def newest(tmp_path: Path, name: str = "grid") -> Path:
-    folder = folders.find_job_folder(tmp_path / "runs", name)
-    assert folder is not None
-    return folder
-
-
-def finish(folder: Path, status: Status = Status.DONE) -> None:
-    experiment.write_state(folder, experiment.read_state(folder) | {"status": status})
-    if status == Status.DONE:
-        (folder / experiment.DONE).touch()
-
-
-def started(stub: SlurmStub, since: int) -> list[str]:
-    return [Path(call[-1]).parent.name for call in stub.calls[since:]]
-
 
 # --- a job file that has grown or changed -----------------------------------------------------------------
 
@@ -79,8 +35,8 @@ def test_a_job_file_that_grew_by_a_value_adds_only_the_new_ones_to_its_folder_of
     assert submit(write_job(tmp_path, base_lr=[0.03, 0.1, 0.3], batch_size=[16, 32])) == 0
     said = capsys.readouterr().out
     assert "6 experiments = 3 base_lr x 2 batch_size" in said
-    assert "20-01-01-grid is there: 2 new, 2 done, 1 queued, 1 failed" in said
-    assert "What failed is left alone; -r starts it again." in said
+    assert "20-01-01-grid exists: 2 new, 2 done, 1 queued, 1 failed" in said
+    assert "Failed experiments are not started; -r starts them again." in said
     assert "They run the code as it was when the job was first submitted." in said
     assert started(stub, 4) == ["4_lr=0.03+bs=16", "5_lr=0.03+bs=32"]
     assert {path: path.read_bytes() for path in before} == before
@@ -103,15 +59,15 @@ def test_what_was_never_submitted_is_missing_too(stub: SlurmStub, tmp_path: Path
     assert started(stub, n_calls) == ["1_lr=0.2", "2_lr=0.3"]
 
 
-def test_what_has_changed_and_what_left_the_file_is_told_and_stays(
+def test_changed_experiments_and_those_removed_from_the_file_are_reported_and_kept(
     stub: SlurmStub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3]))
     submit(write_job(tmp_path, base_lr=[0.1, 0.2], momentum=0.5))
     said = capsys.readouterr().out
-    assert "is there: 2 changed" in said
-    assert "gets folders of its own, beside those of the earlier config, which stay" in said
-    assert "1 experiment of the folder left the job file" in said
+    assert "exists: 2 changed" in said
+    assert "get new folders; the folders with the earlier config are kept" in said
+    assert "The job file no longer contains 1 experiment of the folder; their files are kept." in said
     assert started(stub, 3) == ["3_lr=0.1", "4_lr=0.2"]
     assert len(folders.experiment_folders(newest(tmp_path))) == 5
 
@@ -127,22 +83,20 @@ def test_options_that_change_no_number_make_no_new_experiment_unless_the_grid_ru
     assert started(stub, 2) == ["0_num_workers=0", "1_num_workers=1", "2_num_workers=2"]
 
 
-def test_experiments_stand_in_the_order_of_their_numbers_when_these_grow_a_digit(
-    stub: SlurmStub, tmp_path: Path
-) -> None:
+def test_experiments_are_in_the_order_of_their_numbers_when_these_grow_a_digit(stub: SlurmStub, tmp_path: Path) -> None:
     submit(write_job(tmp_path, seed_model=list(range(9))))
     submit(write_job(tmp_path, seed_model=list(range(12))))
     numbers = [folders.number(path) for path in folders.experiment_folders(newest(tmp_path))]
     assert numbers == list(range(12))
 
 
-def test_code_that_has_changed_since_is_told(
+def test_code_that_has_changed_since_is_reported(
     stub: SlurmStub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     submit(write_job(tmp_path, base_lr=[0.1]))
     (newest(tmp_path) / "code" / "train.py").write_text("# older\n")
     submit(write_job(tmp_path, base_lr=[0.1, 0.2]))
-    assert "1 file of it changed since; -o or another name takes the new code" in capsys.readouterr().out
+    assert "; 1 file changed since, and -o or another job name takes the new code" in capsys.readouterr().out
 
 
 def test_while_squeue_does_not_answer_a_job_does_not_grow(stub: SlurmStub, tmp_path: Path) -> None:
@@ -152,26 +106,51 @@ def test_while_squeue_does_not_answer_a_job_does_not_grow(stub: SlurmStub, tmp_p
     assert len(folders.experiment_folders(newest(tmp_path))) == 1
 
 
-# --- identity -----------------------------------------------------------------------------------------------
+# --- experiments that the calling program ended ------------------------------------------------------------
 
 
-def test_an_identity_is_a_promise() -> None:
-    """Written into no file, and yet what makes jobs grow and results be found again: it may not change."""
-    assert identity({}) == "1:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
-    assert identity({"base_lr": 0.1, "seed_model": 3, "momentum": 0}) == (
-        "1:275635f5964c9cf65b8eaa9baa6347a95fce4d689807e79cf029518a9c518a63"
+@pytest.fixture
+def pruned(stub: SlurmStub, tmp_path: Path) -> Path:
+    """A job folder with one done, one ended and one failed experiment, none of them in the queue."""
+    submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3]))
+    stub.leave_queue("101", "102", "103")
+    statuses = (Status.DONE, Status.ENDED, Status.FAILED)
+    for path, status in zip(folders.experiment_folders(newest(tmp_path)), statuses, strict=True):
+        finish(path, status)
+    return newest(tmp_path)
+
+
+@pytest.mark.parametrize("options", [[], ["--only", "stopped", "--only", "lost", "--only", "exception"]])
+def test_an_ended_experiment_is_reported_and_not_started_by_retry(
+    stub: SlurmStub, pruned: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert submit(pruned, "-r", *options) == 0
+    printed = capsys.readouterr().out
+    assert "3 experiments: 1 done, 1 ended, 1 failed" in printed and "1 to start again" in printed
+    assert "1 experiment ended by the calling program: not started again." in printed
+    assert started(stub, 3) == ["2_lr=0.3"]
+    assert overview(pruned, read_outcomes(folders.experiment_folders(pruned)))[1] == (
+        "  1 ended by the calling program, and not started again by -r"
     )
 
 
-@given(st.sets(st.sampled_from(config.CHANGES_NUMBERS)), st.integers(0, 5))
-def test_naming_defaults_or_writing_a_value_otherwise_changes_no_identity(named: set[str], seed: int) -> None:
-    defaults = config.to_dict(config.Config())
-    options = {"seed_model": seed, "data_splits_map": {"train": "train[:80%]", "test": "test"}}
-    written = {key: defaults[key] for key in named if key not in options}
-    same = {"seed_model": float(seed), "data_splits_map": "{'train': 'train[:80%]', 'test': 'test'}", "output_dir": "x"}
-    assert identity(options) == identity(options | written) == identity(same | written)
-    assert identity(options | {"seed_model": seed + 1}) != identity(options)
-    assert identity(options | {"seed_model": None}) != identity(options)
+def test_an_ended_experiment_is_not_started_by_growing_its_job_and_not_reused_as_finished(
+    stub: SlurmStub, pruned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3, 0.4])) == 0
+    assert f"{pruned.name} exists: 1 new, 1 done, 1 ended, 1 failed" in capsys.readouterr().out
+    assert started(stub, 3) == ["3_lr=0.4"]
+    assert submit(write_job(tmp_path, "other", base_lr=[0.1, 0.2]), "--reuse") == 0
+    assert started(stub, 4) == ["1_lr=0.2"]
+
+
+def test_an_ended_experiment_does_not_keep_its_job_from_being_overwritten(
+    stub: SlurmStub, pruned: Path, tmp_path: Path
+) -> None:
+    assert submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3]), "-o") == 0
+    assert started(stub, 3) == ["0_lr=0.1", "1_lr=0.2", "2_lr=0.3"]
 
 
 # --- reuse --------------------------------------------------------------------------------------------------
@@ -203,7 +182,7 @@ def test_reuse_copies_what_another_job_has_finished_and_starts_the_rest(
     assert "Nothing is left to run." in capsys.readouterr().out
 
 
-# --- retry by cause, more of sbatch's options, cancel -------------------------------------------------------
+# --- retry by cause, more of sbatch's options -------------------------------------------------------
 
 
 def test_retry_by_cause_starts_exactly_those_with_other_options_of_sbatch(stub: SlurmStub, tmp_path: Path) -> None:
@@ -224,45 +203,3 @@ def test_only_names_a_cause_and_needs_retry(stub: SlurmStub, tmp_path: Path) -> 
         with pytest.raises(SystemExit) as exit_:
             submit(job, *arguments)
         assert exit_.value.code == 2
-
-
-def test_cancel_ends_what_slurm_has_of_the_job_and_nothing_else(
-    stub: SlurmStub, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submit(write_job(tmp_path, "other"))
-    submit(write_job(tmp_path, base_lr=[0.1, 0.2, 0.3]))
-    stub.has("102", "RUNNING")
-    stub.leave_queue("103")
-    capsys.readouterr()
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
-    monkeypatch.setattr("builtins.input", lambda question: "n")
-    assert submit_multiple.main(["--cancel", str(newest(tmp_path))]) == 1
-    assert "1 running, 1 queued\n    2 SLURM jobs: 102, 104" in capsys.readouterr().out
-    assert stub.calls_of("scancel") == []
-    assert submit_multiple.main(["--cancel", str(newest(tmp_path)), "-y"]) == 0
-    assert stub.calls_of("scancel") == ["102 104"]
-
-
-def test_cancel_stops_a_local_run_and_starts_none_of_what_waits_in_it(tmp_path: Path) -> None:
-    job = write_job(tmp_path, train_length=100_000, base_lr=[0.1, 0.2, 0.3])
-    with subprocess.Popen(
-        [sys.executable, "submit_multiple.py", job, "--local", "1", "-y"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        try:
-            while not list(tmp_path.glob("runs/[0-9]*/*/stats.csv")):
-                assert process.poll() is None
-                time.sleep(0.05)
-            done = run_command("submit_multiple.py", "--cancel", newest(tmp_path), "-y")
-            assert done.returncode == 0, done.stderr
-            assert "1 running\n    process " in done.stdout
-            assert process.wait(timeout=60) == 128 + signal.SIGTERM
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    said = [experiment.read_state(path) for path in folders.experiment_folders(newest(tmp_path))]
-    assert [state["status"] for state in said] == ["failed", "pending", "pending"]
-    assert said[0]["cause"] == "stopped by SIGTERM" and said[0]["saved_step"] > 0

@@ -57,7 +57,7 @@ def test_what_all_experiments_share_is_prepared_once_and_then_each_is_submitted(
         assert {path.name for path in folder.iterdir()} == {"spec.yaml", "state.json"}
 
 
-def test_nothing_is_queued_before_all_is_ready_and_the_command_that_is_told_goes_on(
+def test_nothing_is_queued_before_all_is_ready_and_the_printed_command_resumes_it(
     tmp_path: Path, stub: SlurmStub, capfd: pytest.CaptureFixture[str]
 ) -> None:
     job = write_job(tmp_path, dataset="[libsvm/a9a, sklearn/iris]", data_splits_map="{train: 'train[:80%]'}")
@@ -66,7 +66,7 @@ def test_nothing_is_queued_before_all_is_ready_and_the_command_that_is_told_goes
     assert "not ready: 'libsvm/a9a' is not in" in said.err and "Traceback" not in said.err
     assert "sklearn/iris ready" in said.out  # one that fails does not hide the others
     assert not stub.calls
-    told = next(line for line in said.err.splitlines() if "Go on with" in line)
+    told = next(line for line in said.err.splitlines() if "Resume with" in line)
     put_raw_a9a(tmp_path)
     words = shlex.split(told.partition("submit_multiple.py ")[2])
     assert "--prepare" in words

@@ -1,10 +1,9 @@
-"""What became of an experiment: its folder's word and SLURM's, and who is believed when."""
+"""What became of an experiment: its folder's report and SLURM's, and which of them counts when."""
 
 from __future__ import annotations
 
 import os
 import socket
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slurm_stub import SlurmStub
+from state_helpers import FRESH, OLD, RUNNING, STOPPED, ago, outcome, write
 
 from src import experiment
-from src.jobs import queue, states
+from src.jobs import slurm_queue, states
 from src.jobs.causes import Cause
-from src.jobs.queue import QueuedJob
-from src.jobs.states import Fate, State, read_fates
-
-
-def ago(seconds: float) -> str:
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="seconds")
-
-
-def write(folder: Path, **said: Any) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / experiment.SPEC).touch()
-    experiment.write_state(folder, said, durable=False)
-    return folder
-
-
-def fate(folder: Path) -> Fate:
-    (only,) = read_fates([folder]).all
-    return only
-
-
-# a heart that beats while the suite runs, however long that takes
-FRESH, OLD = {"heartbeat": ago(-10_000), "host": "node1"}, {"heartbeat": ago(10_000), "host": "node1"}
-RUNNING = {"status": "running", "job_id": "7"}
-STOPPED = {"status": "failed", "cause": "stopped by SIGTERM", "job_id": "7"}
+from src.jobs.slurm_command import SlurmError
+from src.jobs.slurm_queue import QueuedJob
+from src.jobs.states import State, read_outcomes
 
 
 @pytest.mark.parametrize(
-    ("said", "squeue", "expected"),
+    ("reported", "squeue", "expected"),
     [
         ({"status": "pending", "job_id": "7"}, ("PENDING", "Priority"), (State.QUEUED, "Priority")),
         ({"status": "pending", "job_id": "7", "attempt": 2}, ("PENDING", "Priority"), (State.QUEUED, "Priority")),
@@ -61,80 +40,14 @@ STOPPED = {"status": "failed", "cause": "stopped by SIGTERM", "job_id": "7"}
         ({"status": "failed", "cause": "ValueError: x", "job_id": "7"}, ("COMPLETING", "None"), (State.FAILED, "ValueError: x")),
     ],
 )  # fmt: skip
-def test_what_is_in_the_queue_waits_or_runs_whatever_state_json_last_said(
-    stub: SlurmStub, tmp_path: Path, said: dict[str, Any], squeue: tuple[str, str], expected: tuple[State, str]
+def test_what_is_in_the_queue_waits_or_runs_whatever_state_json_last_reported(
+    stub: SlurmStub, tmp_path: Path, reported: dict[str, Any], squeue: tuple[str, str], expected: tuple[State, str]
 ) -> None:
     stub.has("7", *squeue, comment="grid ab")
-    found = fate(write(tmp_path / "job" / "0", **said))
+    found = outcome(write(tmp_path / "job" / "0", **reported))
     assert (found.state, found.text or found.note) == expected
     assert len(stub.calls_of("squeue")) == 1
     assert stub.calls_of("sacct") == []
-
-
-@pytest.mark.parametrize("listed_by", ["squeue", "sacct"])
-@pytest.mark.parametrize(
-    ("slurm_says", "exit_code", "cause"),
-    [
-        ("OUT_OF_MEMORY", "0:125", Cause.OOM),
-        ("TIMEOUT", "0:0", Cause.TIMEOUT),
-        ("NODE_FAIL", "0:0", Cause.NODE),
-        ("CANCELLED", "0:0", Cause.CANCELLED),
-        ("FAILED", "0:9", Cause.STOPPED),
-        ("FAILED", "0:11", Cause.EXCEPTION),
-        ("FAILED", "127:0", Cause.EXCEPTION),
-        ("COMPLETED", "0:0", Cause.LOST),
-    ],
-)
-def test_slurm_tells_what_a_run_died_of_that_could_not_say_it_even_with_a_fresh_heartbeat(
-    stub: SlurmStub, tmp_path: Path, listed_by: str, slurm_says: str, exit_code: str, cause: Cause
-) -> None:
-    if listed_by == "squeue":
-        number = exit_code.partition(":")[2]
-        stub.has("7", slurm_says, f"RaisedSignal:{number}(x)" if number not in ("0", "125") else "NonZeroExitCode")
-        heartbeat = FRESH
-    else:
-        by = " by 1000" if slurm_says == "CANCELLED" else ""
-        stub.accounts({"7": f"{slurm_says}{by}|{exit_code}"})
-        heartbeat = OLD
-    found = fate(write(tmp_path / "job" / "0", **RUNNING, **heartbeat))
-    assert (found.state, found.cause) == (State.FAILED, cause)
-    assert len(stub.calls_of("squeue")) == 1
-
-
-def test_a_signal_is_explained_by_slurm_and_an_exception_explains_itself(stub: SlurmStub, tmp_path: Path) -> None:
-    stub.has("7", "CANCELLED")
-    assert fate(write(tmp_path / "job" / "0", **STOPPED)).cause == Cause.CANCELLED
-    assert (
-        fate(write(tmp_path / "job" / "1", status="failed", cause="KeyError: 3", job_id="7")).cause == Cause.EXCEPTION
-    )
-    stub.has("8", "OUT_OF_MEMORY")
-    assert (
-        fate(write(tmp_path / "job" / "2", status="failed", cause="killed by SIGKILL", job_id="8")).cause == Cause.OOM
-    )
-    assert fate(write(tmp_path / "job" / "3", status="diverged", cause="loss is nan", job_id="8")).cause == Cause.NAN
-
-
-@pytest.mark.parametrize(
-    ("line", "cause"),
-    [
-        ("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2025-01-31T12:00:00 DUE TO TIME LIMIT ***", Cause.TIMEOUT),
-        ("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2025-01-31T12:00:00 DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***", Cause.NODE),
-        ("slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2025-01-31T12:00:00 ***", Cause.CANCELLED),
-        ("slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch. Some of the step tasks have been OOM Killed.", Cause.OOM),
-        ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.batch.", Cause.OOM),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("down", [False, True])
-def test_without_accounting_the_jobs_log_tells_it(
-    stub: SlurmStub, tmp_path: Path, line: str, cause: Cause, down: bool
-) -> None:
-    folder = write(tmp_path / "job" / "0", **RUNNING, **OLD)
-    (folder / "7.out").write_text(f"runs/x: started\nepoch 1\n{line}\n")
-    if down:
-        stub.squeue_is_down()
-    assert (fate(folder).state, fate(folder).cause) == (State.FAILED, cause)
-    (folder / "7.out").write_text(f"runs/x: started\n{line}\nruns/x: started\nepoch 1\n")  # of an earlier start
-    assert fate(folder).state == (State.RUNNING if down else State.LOST)
 
 
 def test_nothing_is_called_lost_for_being_absent_from_one_listing(
@@ -142,17 +55,17 @@ def test_nothing_is_called_lost_for_being_absent_from_one_listing(
 ) -> None:
     folder = write(tmp_path / "job" / "0", **RUNNING, **OLD)
     listings = [[], [QueuedJob("7", "RUNNING")]]
-    monkeypatch.setattr(queue, "jobs", lambda user: listings.pop(0))
-    assert fate(folder).state == State.RUNNING
+    monkeypatch.setattr(slurm_queue, "jobs", lambda user: listings.pop(0))
+    assert outcome(folder).state == State.RUNNING
     assert listings == []
 
     listings[:] = [[], []]
-    lost = fate(folder)
+    lost = outcome(folder)
     assert (lost.state, lost.cause) == (State.LOST, Cause.LOST)
     assert "no heartbeat for 2.8 h" in lost.text
 
     listings[:] = [[]]
-    assert fate(write(folder, **RUNNING, **FRESH)).state == State.RUNNING  # its heart beats: no second look
+    assert outcome(write(folder, **RUNNING, **FRESH)).state == State.RUNNING  # its heart beats: no second look
 
 
 def test_a_run_that_ends_between_two_looks_is_done(
@@ -164,11 +77,11 @@ def test_a_run_that_ends_between_two_looks_is_done(
         (folder / experiment.DONE).touch()
         return []
 
-    monkeypatch.setattr(queue, "accounting", ends)
-    assert fate(folder).state == State.DONE
+    monkeypatch.setattr(slurm_queue, "accounting", ends)
+    assert outcome(folder).state == State.DONE
 
 
-def test_tasks_of_an_array_are_told_apart_and_those_of_a_pack_wait_for_their_turn(
+def test_tasks_of_an_array_are_distinct_and_those_of_a_pack_wait_for_their_turn(
     stub: SlurmStub, tmp_path: Path
 ) -> None:
     job = tmp_path / "job"
@@ -176,7 +89,7 @@ def test_tasks_of_an_array_are_told_apart_and_those_of_a_pack_wait_for_their_tur
     stub.has("7_1", "PENDING", "Resources", "grid ab")
     running = write(job / "0", status="running", job_id="7_0", **FRESH)
     waiting = write(job / "1", status="pending", job_id="7_1", comment="grid ab_1")
-    unheard = write(job / "2", status="pending", comment="grid ab_1")
+    unacknowledged = write(job / "2", status="pending", comment="grid ab_1")
     in_pack = write(job / "3", status="pending", job_id="8", comment="grid cd")
     failed = write(job / "4", status="failed", cause="ValueError: x", job_id="8_0", comment="grid cd")
     (job / "slurm").mkdir()
@@ -185,62 +98,78 @@ def test_tasks_of_an_array_are_told_apart_and_those_of_a_pack_wait_for_their_tur
     stub.has("8_1", "PENDING", "Resources", "grid cd")
     stub.has("8_2", "NODE_FAIL", comment="grid cd")
     orphan = write(job / "5", status="running", job_id="8_2", **OLD)  # another task of the pack takes it over
-    fates = read_fates([running, waiting, unheard, in_pack, orphan, failed]).all
-    assert [fate.state for fate in fates] == [
+    outcomes = read_outcomes([running, waiting, unacknowledged, in_pack, orphan, failed]).all
+    assert [outcome.state for outcome in outcomes] == [
         State.RUNNING, State.QUEUED, State.QUEUED, State.QUEUED, State.REQUEUED, State.FAILED
     ]  # fmt: skip
-    assert [fate.text for fate in fates[1:5]] == ["Resources", "Resources", *["its turn in the pack"] * 2]
+    assert [outcome.text for outcome in outcomes[1:5]] == ["Resources", "Resources", *["its turn in the pack"] * 2]
 
 
-def test_an_array_that_was_cancelled_while_it_waited_stands_on_one_line_of_the_accounting(
+def test_an_array_that_was_cancelled_while_it_waited_is_one_row_of_the_accounting(
     stub: SlurmStub, tmp_path: Path
 ) -> None:
     stub.accounts({"7_[1-2,4%2]": "CANCELLED by 0|0:0", "7_0": "COMPLETED|0:0"})
     tasks = [
         write(tmp_path / "job" / str(i), status="pending", job_id=f"7_{i}", comment=f"g ab_{i}") for i in (1, 2, 4)
     ]
-    assert {fate.cause for fate in read_fates(tasks).all} == {Cause.CANCELLED}
+    assert {outcome.cause for outcome in read_outcomes(tasks).all} == {Cause.CANCELLED}
 
 
 def test_a_failure_in_an_interactive_allocation_is_no_job_of_ours(stub: SlurmStub, tmp_path: Path) -> None:
     stub.has("7", "RUNNING")  # by salloc: without a comment
-    assert fate(write(tmp_path / "job" / "0", status="failed", cause="E: x", job_id="7")).state == State.FAILED
+    assert outcome(write(tmp_path / "job" / "0", status="failed", cause="E: x", job_id="7")).state == State.FAILED
 
 
-def test_while_slurm_does_not_answer_the_folders_are_told_and_nothing_is_called_lost(
+def test_while_slurm_does_not_answer_the_folders_are_reported_and_nothing_is_called_lost(
     stub: SlurmStub, tmp_path: Path
 ) -> None:
     stub.squeue_is_down()
-    said = [
+    reported = [
         ({"status": "pending", "job_id": "7"}, State.QUEUED),
         ({"status": "requeued", "job_id": "7"}, State.REQUEUED),
         (RUNNING | OLD, State.RUNNING),
         (STOPPED, State.FAILED),
         ({"status": "pending"}, State.NOT_STARTED),
     ]
-    folders = [write(tmp_path / "job" / str(i), **values) for i, (values, _) in enumerate(said)]
-    fates = read_fates(folders)
-    assert [fate.state for fate in fates.all] == [state for _, state in said]
-    assert "squeue does not answer: slurm_load_jobs error" in fates.problem
-    assert fates.all[2].note == "no heartbeat for 2.8 h"
+    folders = [write(tmp_path / "job" / str(i), **values) for i, (values, _) in enumerate(reported)]
+    outcomes = read_outcomes(folders)
+    assert [outcome.state for outcome in outcomes.all] == [state for _, state in reported]
+    assert "squeue does not answer: slurm_load_jobs error" in outcomes.problem
+    assert outcomes.all[2].note == "no heartbeat for 2.8 h"
 
 
-def test_without_slurm_a_process_of_this_machine_that_is_gone_is_lost_and_silence_elsewhere_is_told(
+def test_without_slurm_a_process_of_this_machine_that_is_gone_is_lost_and_silence_elsewhere_is_reported(
     stub: SlurmStub, tmp_path: Path
 ) -> None:
     here = {"status": "running", "host": socket.gethostname(), **{"heartbeat": ago(10_000)}}
-    assert fate(write(tmp_path / "job" / "0", **here, pid=os.getppid())).state == State.RUNNING
-    gone = fate(write(tmp_path / "job" / "1", **here, pid=2**22 + 1))
+    assert outcome(write(tmp_path / "job" / "0", **here, pid=os.getppid())).state == State.RUNNING
+    gone = outcome(write(tmp_path / "job" / "1", **here, pid=2**22 + 1))
     assert (gone.state, gone.cause) == (State.LOST, Cause.LOST)
-    elsewhere = fate(write(tmp_path / "job" / "2", status="running", pid=1, **OLD))
+    elsewhere = outcome(write(tmp_path / "job" / "2", status="running", pid=1, **OLD))
     assert (elsewhere.state, elsewhere.note) == (State.RUNNING, "no heartbeat for 2.8 h")
     assert stub.calls_of("squeue") == []  # nothing was ever given to SLURM
+
+
+@pytest.mark.parametrize("slurm", [None, "RUNNING", "PENDING", "CANCELLED"])
+def test_a_run_that_its_caller_closed_has_ended_whatever_slurm_reports(
+    stub: SlurmStub, tmp_path: Path, slurm: str | None
+) -> None:
+    if slurm:
+        stub.has("7_0", slurm, comment="grid ab")
+    else:
+        stub.squeue_is_down()
+    folder = write(tmp_path / "job" / "0", status="ended", cause="closed by the calling program", job_id="7_0")
+    (tmp_path / "job" / "slurm").mkdir()
+    (tmp_path / "job" / "slurm" / "ab.pack").touch()  # no task of the pack will run it
+    found = outcome(folder)
+    assert (found.state, found.cause, found.text) == (State.ENDED, None, "closed by the calling program")
+    assert stub.calls_of("squeue") == []
 
 
 def test_a_job_that_is_done_asks_slurm_nothing(stub: SlurmStub, tmp_path: Path) -> None:
     folder = write(tmp_path / "job" / "0", **RUNNING)
     (folder / experiment.DONE).touch()
-    assert fate(folder).state == State.DONE
+    assert outcome(folder).state == State.DONE
     assert stub.calls_of("squeue") == []
 
 
@@ -248,7 +177,7 @@ anything = st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.
 state_files = st.fixed_dictionaries(
     {},
     optional={
-        "status": st.sampled_from(["pending", "running", "requeued", "done", "failed", "diverged", "what", 3]),
+        "status": st.sampled_from(["pending", "running", "requeued", "done", "failed", "ended", "diverged", "what", 3]),
         "job_id": st.one_of(st.sampled_from(["7", "7_0", "8"]), anything),
         "comment": st.one_of(st.just("g ab"), anything),
         "cause": st.one_of(st.sampled_from(["stopped by SIGTERM", "killed by SIGKILL", "E: x"]), anything),
@@ -260,7 +189,7 @@ state_files = st.fixed_dictionaries(
 queued_jobs = st.builds(
     QueuedJob,
     st.sampled_from(["7", "7_0", "7_1", "8"]),
-    st.sampled_from([*queue.ENDED, *queue.WAITING, "RUNNING", "COMPLETING", "CONFIGURING", "NEW_ONE"]),
+    st.sampled_from([*slurm_queue.ENDED, *slurm_queue.WAITING, "RUNNING", "COMPLETING", "CONFIGURING", "NEW_ONE"]),
     st.sampled_from(["None", "Priority", "RaisedSignal:9(Killed)", "RaisedSignal:999"]),
     st.sampled_from(["", "g ab"]),
     st.sampled_from(["", "0:0", "1:0", "0:15"]),
@@ -273,31 +202,31 @@ queued_jobs = st.builds(
     st.one_of(st.none(), st.lists(queued_jobs, max_size=4)),
     st.lists(queued_jobs, max_size=2),
 )
-def test_whatever_the_files_and_slurm_say_each_experiment_has_one_fate(
+def test_whatever_the_files_and_slurm_say_each_experiment_has_one_outcome(
     tmp_path_factory: pytest.TempPathFactory,
-    said: list[dict[str, Any]],
+    reported: list[dict[str, Any]],
     listed: list[QueuedJob] | None,
     accounted: list[QueuedJob],
 ) -> None:
-    folders = [write(tmp_path_factory.mktemp("job") / "0", **values) for values in said]
+    folders = [write(tmp_path_factory.mktemp("job") / "0", **values) for values in reported]
     n_calls = 0
 
     def jobs(user: int | None) -> list[QueuedJob]:
         nonlocal n_calls
         n_calls += 1
         if listed is None:
-            raise queue.SlurmError("squeue does not answer")
+            raise SlurmError("squeue does not answer")
         return listed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queue, "is_installed", lambda: True)
-        patch.setattr(queue, "jobs", jobs)
-        patch.setattr(queue, "accounting", lambda job_ids: accounted if list(job_ids) else [])
-        patch.setattr(states, "LOOK_AGAIN", 0)
-        fates = read_fates(folders)
-    assert [fate.folder for fate in fates.all] == folders
+        patch.setattr(slurm_queue, "is_installed", lambda: True)
+        patch.setattr(slurm_queue, "jobs", jobs)
+        patch.setattr(slurm_queue, "accounting", lambda job_ids: accounted if list(job_ids) else [])
+        patch.setattr(states, "RECHECK_AFTER", 0)
+        outcomes = read_outcomes(folders)
+    assert [outcome.folder for outcome in outcomes.all] == folders
     assert n_calls <= 2
-    for found in fates.all:
-        assert (found.cause is None) == (found.state in (State.DONE, *states.ACTIVE))
+    for found in outcomes.all:
+        assert (found.cause is None) == (found.state in (*states.FINISHED, *states.ACTIVE))
         if found.state == State.LOST and listed is None:
-            assert found.said.get("host") == socket.gethostname()  # the one thing that is known without SLURM
+            assert found.reported.get("host") == socket.gethostname()  # the one thing that is known without SLURM

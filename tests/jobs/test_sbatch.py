@@ -1,4 +1,4 @@
-"""Submitting one experiment: what sbatch gets, how its answers are read, and what is done when it fails."""
+"""Submitting one experiment: what sbatch gets, how its answers are read, and what happens when it fails."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from helpers import ROOT
 from slurm_stub import SlurmStub
 
 from src import experiment
-from src.jobs import queue, slurm
+from src.jobs import sbatch, slurm_command, slurm_queue
+from src.jobs.sbatch import was_submitted
+from src.jobs.slurm_command import SlurmError
+from src.jobs.submission import is_queued
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "100% runs" / "0_lr=1"
+    folder = tmp_path / "100% runs" / "25-01-31-grid" / "0_lr=1"
     folder.mkdir(parents=True)
     experiment.write_state(folder, {"status": "pending", "attempt": 0})
     return folder
 
 
 def submit(folder: Path) -> str:
-    return slurm.submit(folder, "grid-0_lr=1", slurm.Launch(Path("/somewhere/submit.sh")))
+    return sbatch.submit([folder], sbatch.Launch(Path("/somewhere/submit.sh")))
 
 
 def test_sbatch_gets_the_name_the_log_the_script_and_the_spec(stub: SlurmStub, folder: Path) -> None:
@@ -68,9 +71,9 @@ def test_a_failing_sbatch_is_tried_three_times(stub: SlurmStub, folder: Path) ->
     assert len(stub.calls) == 3
 
 
-def test_after_three_failures_the_reason_of_sbatch_is_told(stub: SlurmStub, folder: Path) -> None:
+def test_after_three_failures_the_error_of_sbatch_is_reported(stub: SlurmStub, folder: Path) -> None:
     stub.will("fail", "fail", "fail", "ok")
-    with pytest.raises(slurm.SlurmError, match="failed 3 times: sbatch: error: Batch job submission failed: no"):
+    with pytest.raises(SlurmError, match="failed 3 times: sbatch: error: Batch job submission failed: no"):
         submit(folder)
     assert experiment.read_state(folder)["job_id"] is None
 
@@ -88,7 +91,7 @@ def test_a_submission_that_seemed_to_fail_and_is_queued_is_not_sent_again(
 def test_without_an_answer_of_squeue_nothing_is_sent_again(stub: SlurmStub, folder: Path) -> None:
     stub.will("lost", "ok")
     stub.squeue_is_down()
-    with pytest.raises(slurm.SlurmError, match="is not known: squeue does not answer: slurm_load_jobs error"):
+    with pytest.raises(SlurmError, match="is not known: squeue does not answer: slurm_load_jobs error"):
         submit(folder)
     assert len(stub.calls) == 1
 
@@ -110,31 +113,31 @@ def test_the_queue_is_asked_for_with_one_call_whatever_the_users_squeue_settings
     submit(folder)
     other = folder.parent / "1_lr=2"
     other.mkdir()
-    assert slurm.is_queued(folder, slurm.queued())
-    assert not slurm.is_queued(other, slurm.queued())
+    assert is_queued(folder, slurm_queue.queued_names())
+    assert not is_queued(other, slurm_queue.queued_names())
 
 
 def test_an_experiment_whose_job_id_was_never_noted_is_found_in_the_queue(
     stub: SlurmStub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = queue.subprocess.run
+    real = slurm_command.subprocess.run
 
     def killed_after_sbatch(*arguments: Any, **options: Any) -> None:
         real(*arguments, **options)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(queue.subprocess, "run", killed_after_sbatch)
+        patch.setattr(slurm_command.subprocess, "run", killed_after_sbatch)
         submit(folder)
     assert experiment.read_state(folder)["job_id"] is None
-    assert slurm.was_submitted(folder)
-    assert slurm.is_queued(folder, slurm.queued())
+    assert was_submitted(experiment.read_state(folder))
+    assert is_queued(folder, slurm_queue.queued_names())
 
 
 def test_an_squeue_that_does_not_answer_is_an_error_and_no_empty_queue(stub: SlurmStub) -> None:
     stub.squeue_is_down()
-    with pytest.raises(slurm.SlurmError, match="squeue does not answer"):
-        slurm.queued()
+    with pytest.raises(SlurmError, match="squeue does not answer"):
+        slurm_queue.queued_names()
 
 
 @pytest.mark.parametrize("script", ["submit_cpu.sh", "submit_2080.sh", "submit_3090plus.sh"])

@@ -168,7 +168,7 @@ CODE = {"train.py", "src/data/a.py", "submit.sh", "with space/a.yaml", "GIT_COMM
 
 def test_without_git_the_snapshot_is_the_small_files_of_code(tmp_path: Path) -> None:
     make_project(tmp_path / "project")
-    snapshot.copy_code(tmp_path / "code", leave_out=tmp_path / "project" / "runs", root=tmp_path / "project")
+    snapshot.copy_code(tmp_path / "code", exclude=tmp_path / "project" / "runs", root=tmp_path / "project")
     assert copied(tmp_path / "code") == CODE
 
 
@@ -182,7 +182,7 @@ def test_in_a_checkout_the_snapshot_is_what_git_knows_or_would_add(tmp_path: Pat
         subprocess.run(["git", "-C", root, *command], check=True)
     (root / "deleted.py").unlink()
     (root / "train.py").write_text("edited")
-    snapshot.copy_code(tmp_path / "code", leave_out=root / "runs", root=root)
+    snapshot.copy_code(tmp_path / "code", exclude=root / "runs", root=root)
     assert copied(tmp_path / "code") == CODE | {".hidden/a.py"}
     assert (tmp_path / "code" / "train.py").read_text() == "edited"
 
@@ -192,5 +192,5 @@ def test_results_beside_the_code_are_left_out_and_the_code_is_not(tmp_path: Path
     make_project(root)
     (root / "25-01-01-grid").mkdir()
     (root / "25-01-01-grid" / "job.yaml").touch()
-    snapshot.copy_code(tmp_path / "code", leave_out=root, root=root)
+    snapshot.copy_code(tmp_path / "code", exclude=root, root=root)
     assert copied(tmp_path / "code") == CODE

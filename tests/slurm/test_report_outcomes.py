@@ -1,4 +1,4 @@
-"""A job with one experiment of every fate: what report.py says of each, and what -r --only starts again."""
+"""A job with one experiment of every outcome: what report.py says of each, and what -r --only starts again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from src import experiment
 from src.experiment import Status
 
 PATIENT = {"model": "python/toys:Patient"}  # runs for minutes
-FATES: dict[str, dict[str, Any]] = {  # in the order of the experiments' numbers
+OUTCOMES: dict[str, dict[str, Any]] = {  # in the order of the experiments' numbers
     "done": {},
     "exception": {"model": "python/toys:broken"},
     "oom": {"model": "python/toys:huge"},
@@ -33,21 +33,21 @@ FATES: dict[str, dict[str, Any]] = {  # in the order of the experiments' numbers
 
 @pytest.fixture(scope="module")
 def job(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """All fates have been met."""
-    folder = tmp_path_factory.mktemp("fates")
+    """All outcomes have been met."""
+    folder = tmp_path_factory.mktemp("outcomes")
     patience = {"model_kwargs": {"hurry": str(folder / "never")}, "train_length": 400}
-    fates = [
+    outcomes = [
         {"model": "linear", "train_length": 1, "seed_model": i} | options | (patience if options is PATIENT else {})
-        for i, options in enumerate(FATES.values())
+        for i, options in enumerate(OUTCOMES.values())
     ]
     job = Job(cluster, folder, "closed")  # a partition that starts nothing
     specification = json.loads(job.file.read_text())
-    shared = {key: value for key, value in DEFAULTS.items() if key not in fates[0]}
-    job.file.write_text(json.dumps(specification | {"parameters": {"LIST_fates": fates, **shared}}))
+    shared = {key: value for key, value in DEFAULTS.items() if key not in outcomes[0]}
+    job.file.write_text(json.dumps(specification | {"parameters": {"LIST_outcomes": outcomes, **shared}}))
     submitted = job.submit("--sbatch=--cpus-per-task=1 --mem=1G")
     assert submitted.returncode == 0, submitted.stderr
-    of = dict(zip(FATES, job.experiments, strict=True))
-    ids = {fate: str(experiment.read_state(folder)["job_id"]) for fate, folder in of.items()}
+    of = dict(zip(OUTCOMES, job.experiments, strict=True))
+    ids = {outcome: str(experiment.read_state(folder)["job_id"]) for outcome, folder in of.items()}
 
     def start(*names: str, node: str = "n1") -> None:
         for name in names:
@@ -90,7 +90,7 @@ def report(job: Job, path: Path | None = None) -> str:
 
 
 def places(said: str) -> dict[str, str]:
-    """Fate that was made -> part or cause of the report in which the experiment stands."""
+    """Outcome that was made -> part or cause of the report in which the experiment stands."""
     part, where = "", {}
     for line in said.partition("\n#  ")[0].splitlines():
         if heading := re.match(r"(Running|Queued|Requeued|Failed)", line):
@@ -99,8 +99,8 @@ def places(said: str) -> dict[str, str]:
             place = cause[1]
         for number in re.findall(r"^  +(\d)  " if part == "running" else r"[ ,](\d)_model=", line):
             where[int(number)] = place
-    assert len(where) + ("1 done" in said.splitlines()[0]) == len(FATES), said
-    return {name: where.get(i, "done") for i, name in enumerate(FATES)}
+    assert len(where) + ("1 done" in said.splitlines()[0]) == len(OUTCOMES), said
+    return {name: where.get(i, "done") for i, name in enumerate(OUTCOMES)}
 
 
 def without_accounting(tmp_path: Path) -> Path:
@@ -111,8 +111,8 @@ def without_accounting(tmp_path: Path) -> Path:
 
 
 def test_each_fate_is_in_its_place_with_sacct_and_without(job: Job, tmp_path: Path) -> None:
-    assert places(report(job)) == {name: name for name in FATES}
-    assert places(report(job, without_accounting(tmp_path))) == {name: name for name in FATES}
+    assert places(report(job)) == {name: name for name in OUTCOMES}
+    assert places(report(job, without_accounting(tmp_path))) == {name: name for name in OUTCOMES}
 
 
 def test_while_the_controller_is_down_the_report_says_so_and_what_the_folders_know(job: Job, cluster: Cluster) -> None:
@@ -120,14 +120,14 @@ def test_while_the_controller_is_down_the_report_says_so_and_what_the_folders_kn
         said = report(job)
     assert "This is what the folders know; squeue does not answer" in said
     # nobody is left on a dead node to write into the folder, and its heartbeat is young
-    assert places(said) == {name: name for name in FATES} | {"node": "running"}
+    assert places(said) == {name: name for name in OUTCOMES} | {"node": "running"}
 
 
 @pytest.mark.parametrize("cause", ["exception", "oom", "nan", "timeout", "node", "cancelled"])
 def test_retry_by_cause_starts_exactly_those(job: Job, cause: str) -> None:
     planned = job.submit("-r", "--only", cause, "-d").stdout
     started = [line.strip() for line in planned.splitlines() if re.match(r" {4}\d_", line)]
-    assert started == [job.experiments[list(FATES).index(cause)].name]
+    assert started == [job.experiments[list(OUTCOMES).index(cause)].name]
 
 
 def test_a_retry_may_ask_for_more_memory_and_a_cancel_ends_what_it_queued(job: Job, cluster: Cluster) -> None:

@@ -17,8 +17,9 @@ from slurm_stub import SlurmStub
 
 import submit_multiple
 from src import experiment
-from src.jobs import slurm, submission
-from src.jobs.slurm import Launch
+from src.jobs import sbatch, slurm_queue, submission
+from src.jobs.sbatch import Launch
+from src.jobs.submission import is_queued
 
 
 def submit(tmp_path: Path, n: int, *options: str) -> int:
@@ -81,12 +82,14 @@ def test_packs_are_tasks_that_share_a_list(tmp_path: Path, stub: SlurmStub) -> N
     (call,) = stub.calls
     assert value(call, "array") == "0-2"
     assert call[-2:] == ["--parallel", "2"] and listed(call, ".pack") == folders(tmp_path)
-    queued = slurm.queued()
-    assert all(slurm.is_queued(folder, queued) for folder in folders(tmp_path))
+    queued = slurm_queue.queued_names()
+    assert all(is_queued(folder, queued) for folder in folders(tmp_path))
     stub.leave_queue("101_0", "101_1")
-    assert all(slurm.is_queued(folder, slurm.queued()) for folder in folders(tmp_path))  # the last pack may run them
+    assert all(
+        is_queued(folder, slurm_queue.queued_names()) for folder in folders(tmp_path)
+    )  # the last pack may run them
     stub.leave_queue("101_2")
-    assert not any(slurm.is_queued(folder, slurm.queued()) for folder in folders(tmp_path))
+    assert not any(is_queued(folder, slurm_queue.queued_names()) for folder in folders(tmp_path))
 
 
 def test_retry_submits_just_the_tasks_that_left_the_queue_undone(tmp_path: Path, stub: SlurmStub) -> None:
@@ -114,7 +117,7 @@ def test_an_array_whose_submission_was_killed_is_not_submitted_again(
     assert len(stub.calls) == 2
 
 
-def test_a_limit_on_jobs_is_filled_to_the_last_and_what_is_left_is_told(
+def test_a_limit_on_jobs_is_filled_to_the_last_and_what_is_left_is_reported(
     tmp_path: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub.limits(jobs=13)
@@ -145,22 +148,22 @@ def test_whatever_the_limits_each_experiment_is_submitted_once_and_none_is_left_
         folder.mkdir(parents=True)
     queued: list[Path] = []
 
-    def sbatch(batch: list[Path], name: str, launch: Launch, after: str | None = None) -> str:
+    def submit(batch: list[Path], launch: Launch, after: str | None = None) -> str:
         assert launch.n_tasks(len(batch)) <= array_size
         if launch.n_tasks(len(queued) + len(batch)) > limit:
-            raise slurm.QueueFull("full")
+            raise sbatch.QueueFull("full")
         queued.extend(batch)
         return "1"
 
     with monkeypatch.context() as patch:
-        patch.setattr(slurm, "submit_array", sbatch)
-        patch.setattr(slurm, "max_array_size", lambda: array_size)
+        patch.setattr(sbatch, "submit", submit)
+        patch.setattr(slurm_queue, "max_array_size", lambda: array_size)
         outcome = submission.submit_all(experiments, Launch(Path("x.sh"), array=True, pack=pack or None))
     n_fits = min(n, limit * (pack or 1))
     assert queued == experiments[:n_fits] and outcome.left == experiments[n_fits:]
 
 
-def test_drip_feeds_in_the_rest_as_the_queue_empties(
+def test_drip_submits_the_rest_as_the_queue_empties(
     tmp_path: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub.limits(jobs=10)
@@ -190,7 +193,7 @@ def _is_known(call: list[str]) -> bool:
     return str(experiment.read_state(first).get("comment")).startswith(value(call, "comment"))
 
 
-def test_drip_waits_for_a_controller_that_is_away(
+def test_drip_waits_for_a_controller_that_does_not_answer(
     tmp_path: Path, stub: SlurmStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub.will("lost")  # and squeue does not answer either: whether it was accepted is not known
@@ -207,7 +210,7 @@ def test_drip_waits_for_a_controller_that_is_away(
     assert len(stub.calls) == 1 and len(stub.queue) == 6
 
 
-def test_ctrl_c_ends_the_dripping_and_retry_goes_on_with_it(
+def test_ctrl_c_ends_the_dripping_and_retry_submits_the_rest(
     tmp_path: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub.limits(jobs=10)
@@ -237,7 +240,7 @@ def test_ctrl_c_ends_the_dripping_and_retry_goes_on_with_it(
         (["--pack", "none"], "a whole number, 1 or more"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(
+def test_options_that_make_no_sense_are_rejected(
     tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
