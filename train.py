@@ -105,7 +105,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         if average is not None:
             parts["average"] = average
         saver = Saver(config, folder, record, parts, listeners.saved)
-        if not saver.resume(device) and configs.differences(experiment.earlier_config(folder), record):
+        if not saver.resume(device) and configs.differences(experiment.read_options(folder, experiment.CONFIG), record):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
         files.write_text(folder / experiment.CONFIG, yaml_io.dump(record))
         listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
@@ -120,7 +120,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 # --- train ------------------------------------------------------------------------------
                 model.train()
                 state.watch.start()
-                # Steps come before batches: where the steps end, zip has not yet drawn a batch that nobody trains on.
+                # zip draws a step first: after the last one it draws no batch, which would be lost for the next epoch.
                 steps = range(state.step, length.epoch_end(epoch))
                 for step, micro_batches in zip(steps, state.watch.waiting(batches), strict=False):
                     lr = learning_rate(config, step, length.total_steps, length.steps_per_unit)

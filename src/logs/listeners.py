@@ -1,4 +1,4 @@
-"""What hears of a run while it trains: each thing that watches a run is a Listener in a file of its own.
+"""Listeners: whatever watches a run is a Listener, each in its own file.
 
 A listener never changes a run. It is called in the training process, so `step` must be cheap.
 """
@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Listener:
-    """Hears of a run; a listener overrides the methods that it needs."""
+    """The events of a run; a listener overrides the methods that it needs."""
 
     def opened(self) -> None:
         """An attempt at the run begins; data and model are not loaded yet."""
@@ -79,7 +79,7 @@ class Listener:
 class Listeners(Listener):
     """Passes each event on to several listeners, in their order; they are closed in the reverse order.
 
-    Within its block the run goes on; how the block ends is its outcome.
+    The run takes place within its block; how the block ends is its outcome.
     """
 
     def __init__(self, *listeners: Listener) -> None:

@@ -49,7 +49,7 @@ def set_up(config: Config) -> Setup:
     Raises ValueError if the device cannot be used, or the folder cannot be written or is in use.
     """
     folder = _make_folder(config)
-    earlier = experiment.earlier_config(folder) if config.resume == "auto" else {}
+    earlier = experiment.read_options(folder, experiment.CONFIG) if config.resume == "auto" else {}
     seeds = [
         earlier.get(key, secrets.randbelow(2**31)) if (seed := getattr(config, key)) is None else seed
         for key in ("seed_model", "seed_training")
