@@ -50,11 +50,12 @@ def set_up(config: Config) -> Setup:
     """
     folder = _make_folder(config)
     earlier = experiment.read_options(folder, experiment.CONFIG) if config.resume == "auto" else {}
-    seeds = [
-        earlier.get(key, secrets.randbelow(2**31)) if (seed := getattr(config, key)) is None else seed
-        for key in ("seed_model", "seed_training")
-    ]
-    return Setup(folder, choose_device(config.device), *seeds)
+    return Setup(
+        folder,
+        choose_device(config.device),
+        _seed(config.seed_model, earlier.get("seed_model")),
+        _seed(config.seed_training, earlier.get("seed_training")),
+    )
 
 
 def find(config: Config, setup: Setup, data: Data, model: nn.Module, output_dim: int, metrics: Metrics) -> Found:
@@ -94,6 +95,11 @@ def choose_device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
     return device
+
+
+def _seed(*seeds: int | None) -> int:
+    """The first that is not null; drawn if all are."""
+    return next((seed for seed in seeds if seed is not None), secrets.randbelow(2**31))
 
 
 def _make_folder(config: Config) -> Path:
