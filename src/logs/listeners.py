@@ -48,7 +48,8 @@ class Outcome:
             return cls(Status.DIVERGED, str(error), error)
         if isinstance(error, KeyboardInterrupt):
             return cls(Status.FAILED, str(error) or "interrupted", error)
-        return cls(Status.FAILED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", error)
+        name, text = type(error).__name__, (str(error).splitlines() or [""])[0]
+        return cls(Status.FAILED, f"{name}: {text}" if text else name, error)
 
 
 class Listener:

@@ -139,10 +139,11 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         if requeue.job_to_requeue(exit_code):
             requeue.note(folder, Status.REQUEUED, str(error))
         resume = f"python train.py {folder / experiment.SPEC} resumes it"
-        print(f"{folder}: {error or 'interrupted'}; {resume}", file=sys.stderr)
+        print(f"{folder}: {str(error) or 'interrupted'}; {resume}", file=sys.stderr)
         return exit_code
     except Exception as error:  # any: the traceback is in training.log, the sentence is for the terminal
-        print(f"{folder}: failed: {error or type(error).__name__}", file=sys.stderr)
+        reason = str(error) or f"{type(error).__name__}; see {folder / experiment.LOG}"
+        print(f"{folder}: failed: {reason}", file=sys.stderr)
         return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
     figures = experiment.read_state(folder).get("figures", {})
     _print("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in figures.items())]))

@@ -27,7 +27,7 @@ def prepare_all(paths: list[Path], overrides: list[str]) -> int:
         except (
             Exception
         ) as error:  # any: a package that downloads may raise anything, and the others are still prepared
-            print(f"{path}: not ready: {error or type(error).__name__}", file=sys.stderr)
+            print(f"{path}: not ready: {str(error) or type(error).__name__}", file=sys.stderr)
             exit_code = experiment.EXIT_FAILED
     return exit_code
 

@@ -29,7 +29,7 @@ from src import experiment
 from src.experiment import Status
 from src.running import claims, requeue
 from src.running.claims import Claim
-from src.signals import STOP_SIGNALS
+from src.signals import stop_signals
 
 SAMPLED = 100  # configs that are searched for what to import
 LOCAL_OUTPUT = "local.out"  # what an experiment prints
@@ -81,7 +81,7 @@ class _Worker:
         self.stop_signal = stop_signal
 
     def work(self) -> int:
-        handlers = {s: signal.signal(s, self._stop) for s in (*STOP_SIGNALS, signal.SIGHUP)}
+        handlers = {s: signal.signal(s, self._stop) for s in stop_signals()}
         try:
             while self.children or (self.waiting and self.stop_signal is None):
                 while self.waiting and self.free_rows and self.stop_signal is None:
@@ -178,7 +178,7 @@ class _Child:
 
     def send(self, number: int) -> None:
         """Send it a signal to stop."""
-        self.signalled = signal.SIGTERM if number == signal.SIGHUP else number
+        self.signalled = number
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
             os.kill(self.pid, self.signalled)
 
@@ -237,7 +237,7 @@ def _stop_without(worker: int) -> None:
 def _child_main(path: Path, run: Callable[[Path], int], folder: Path | None, worker: int) -> None:
     os.setpgid(0, 0)  # Ctrl-C reaches the worker alone, which passes it on once
     threading.Thread(target=_stop_without, args=(worker,), daemon=True).start()
-    for number in (*STOP_SIGNALS, signal.SIGHUP):
+    for number in stop_signals():
         signal.signal(number, signal.SIG_DFL)
     if folder is not None:
         with (folder / _output_name()).open("a") as output:
