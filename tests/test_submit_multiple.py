@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command, stats_without_clock
+from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock
 from slurm_stub import SlurmStub
 
 import submit_multiple
@@ -108,7 +106,7 @@ def test_help_and_a_dry_run_of_the_108_experiments_import_nothing_heavy() -> Non
         "print('imported:', *sys.modules)"
     )
     for arguments in (["--help"], ["jobs/linear-classifier-example.yaml", "-d"]):
-        done = run_command("-c", program, *arguments)
+        done = run_fresh("-c", program, *arguments)
         modules = done.stdout.split("imported:")[1].split()
         assert "src.jobs.specification" in modules
         assert not {"torch", "pandas", "numpy", "timm", "sklearn", "scipy", "matplotlib"} & set(modules)
@@ -158,7 +156,7 @@ parameters:
     ],
 )
 def test_a_command_that_cannot_be_meant_says_what_to_do(job_file: Path, arguments: list[str], sentence: str) -> None:
-    done = run_command("submit_multiple.py", job_file, *arguments, stdin=subprocess.DEVNULL)
+    done = run_command("submit_multiple.py", job_file, *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
@@ -378,14 +376,7 @@ def test_a_local_grid_with_a_failing_experiment_goes_on_and_retry_runs_just_that
 
 def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> None:
     job_file.write_text(job_file.read_text().replace("train_length: 2\n", "train_length: 300\n"))
-    with subprocess.Popen(
-        [sys.executable, "submit_multiple.py", job_file, "--local", "2", "-y"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with start_command("submit_multiple.py", job_file, "--local", "2", "-y", start_new_session=True) as process:
         while not any(
             experiment.status(path.parent) == Status.RUNNING
             for path in job_file.parent.glob("runs/[0-9]*/*/state.json")
@@ -393,7 +384,7 @@ def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> 
             assert process.poll() is None
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        said = process.communicate(timeout=60)[0]
+        said = "".join(process.communicate(timeout=60))
     assert process.returncode == 130, said
     assert "Go on with: python submit_multiple.py -r" in said
     assert Status.RUNNING not in {experiment.status(path) for path in experiments(job_file)}

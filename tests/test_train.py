@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command, stats_without_clock
+from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock
+from warm import WarmProcess
 
 from src import yaml_io
 from src.experiment import Status, read_state, status
@@ -34,7 +35,7 @@ def spec(folder: Path, **changes: object) -> Path:
     return path
 
 
-def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
+def wait_for(condition: object, process: subprocess.Popen[str] | WarmProcess) -> None:
     for _ in range(600):
         if condition():  # type: ignore[operator]
             return
@@ -46,11 +47,9 @@ def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
 def test_a_config_with_overrides_runs_in_a_new_folder(tmp_path: Path) -> None:
     config = tmp_path / "cfg.yaml"
     config.write_text(f"base: {ROOT / 'configs' / 'digits_lenet.yaml'}\nmodel: linear\n")
-    for expected in ("cfg", "cfg-2"):
-        done = subprocess.run(
-            [sys.executable, ROOT / "train.py", config, "train_length=1", "base_lr=1e-1", "data_splits_map.val=train[:10%]"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+    overrides = ("train_length=1", "base_lr=1e-1", "data_splits_map.val=train[:10%]")
+    for run, expected in ((run_fresh, "cfg"), (run_command, "cfg-2")):
+        done = run(ROOT / "train.py", config, *overrides, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         (folder,) = (tmp_path / "runs").glob(f"*-{expected}")
         assert str(folder.relative_to(tmp_path)) in done.stdout and "test/last/accuracy" in done.stdout
@@ -65,7 +64,7 @@ def test_mistakes_are_told_at_once_with_their_place_and_without_torch(tmp_path: 
     script = (
         f"import sys, train; code = train.main([{str(config)!r}, 'optim_alg=sdg']); print(code, 'torch' in sys.modules)"
     )
-    done = run_command("-c", script)
+    done = run_fresh("-c", script)
     assert done.stdout.split() == ["2", "False"]
     lines = done.stderr.splitlines()
     assert f"{config}:2: unknown option 'base_rl'; did you mean 'base_lr'?" in lines
@@ -163,9 +162,7 @@ def test_a_done_experiment_is_not_run_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
 def test_a_stop_signal_saves_the_state_and_is_told_by_the_exit_code(tmp_path: Path, number: signal.Signals) -> None:
     path = spec(tmp_path / "run", train_length=100_000)
-    process = subprocess.Popen(
-        [sys.executable, "train.py", path], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = start_command("train.py", path)
     wait_for((tmp_path / "run" / "stats.csv").exists, process)
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
@@ -221,13 +218,7 @@ def test_a_failing_experiment_harms_no_other_and_is_told(tmp_path: Path) -> None
 
 def test_ctrl_c_stops_all_experiments_of_a_worker_and_starts_no_more(tmp_path: Path) -> None:
     paths = [spec(tmp_path / str(number), train_length=100_000) for number in range(4)]
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *paths, "--parallel", "2"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = start_command("train.py", *paths, "--parallel", "2")
     wait_for(lambda: all((tmp_path / name / "stats.csv").exists() for name in "01"), process)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)

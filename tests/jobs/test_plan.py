@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, run_command
+from helpers import ROOT, run_command, start_command
 from hypothesis import given
 from hypothesis import strategies as st
 from results_helpers import make_experiment
@@ -245,13 +243,7 @@ def test_cancel_ends_what_slurm_has_of_the_job_and_nothing_else(
 
 def test_cancel_stops_a_local_run_and_starts_none_of_what_waits_in_it(tmp_path: Path) -> None:
     job = write_job(tmp_path, train_length=100_000, base_lr=[0.1, 0.2, 0.3])
-    with subprocess.Popen(
-        [sys.executable, "submit_multiple.py", job, "--local", "1", "-y"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with start_command("submit_multiple.py", job, "--local", "1", "-y", start_new_session=True) as process:
         try:
             while not list(tmp_path.glob("runs/[0-9]*/*/stats.csv")):
                 assert process.poll() is None

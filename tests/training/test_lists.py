@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, run_command
+from helpers import run_command, start_command
+from warm import WarmProcess
 
 from src import yaml_io
 from src.experiment import Status, read_state, status
@@ -74,11 +73,8 @@ class SlurmJob:
         }  # fmt: skip
         return os.environ | slurm | ({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {})
 
-    def start(self, pack: Path, task: int, restarts: int = 0) -> subprocess.Popen[str]:
-        command = [sys.executable, "train.py", pack, "--parallel", "2"]
-        return subprocess.Popen(
-            command, cwd=ROOT, env=self.environment(task, restarts), stdout=subprocess.PIPE, text=True
-        )
+    def start(self, pack: Path, task: int, restarts: int = 0) -> WarmProcess:
+        return start_command("train.py", pack, "--parallel", "2", env=self.environment(task, restarts))
 
     def statuses(self) -> list[Status]:
         return [status(folder) for folder in self.experiments]

@@ -1,0 +1,91 @@
+"""Scripts in processes that have the heavy packages already: forked from one process that has imported them.
+
+A fresh Python takes five seconds of a core to import torch before train.py does anything; a forked one starts in
+20 ms. All else is as at a command line: the file is run as `__main__`, with its arguments, environment, folder
+and output, and the process can be signalled and killed. This module imports nothing of the project, so that each
+script imports the project anew.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+# What small runs of train.py and report.py import. torch._dynamo: the first optimizer would import it.
+_PRELOADED = ["torch", "torch._dynamo", "sklearn.datasets", "pandas", "matplotlib.figure"]
+
+
+class WarmProcess:
+    """Runs `python <arguments>`. The methods are those of subprocess.Popen; the output is kept until it is asked for."""
+
+    def __init__(self, arguments: list[str], cwd: Path, env: Mapping[str, str], start_new_session: bool) -> None:
+        self.args = arguments
+        self._output = tempfile.TemporaryDirectory(prefix="output-")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_PRELOADED)
+        self._process = context.Process(
+            target=_run, args=(arguments, cwd, dict(env), start_new_session, self._output.name)
+        )
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+        atexit.register(self.kill)  # else Python waits at its exit for what a failed test has left behind
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Waits for its end; returns stdout and stderr."""
+        self.wait(timeout)
+        out, err = (Path(self._output.name, name).read_text() for name in ("stdout", "stderr"))
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> WarmProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
+            self.kill()
+        self.wait()
+
+
+def _run(arguments: list[str], cwd: Path, env: dict[str, str], start_new_session: bool, output: str) -> None:
+    """In the forked process: what `python <arguments>` does."""
+    gc.freeze()  # without it the first collection copies all pages that are shared with the parent
+    if start_new_session:
+        os.setsid()
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(f"{output}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    script = Path(arguments[0]).resolve()
+    sys.path[:0] = [str(script.parent), *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.argv = arguments
+    runpy.run_path(str(script), run_name="__main__")
