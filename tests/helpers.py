@@ -28,10 +28,10 @@ def stats_without_clock(folder: Path) -> str:
 
 
 def start_command(
-    *arguments: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None, start_new_session: bool = False
+    *arguments: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None, **options: bool
 ) -> WarmProcess:
     """Starts `python <arguments>`, a script, from the repository's root; what it imports is loaded already."""
-    return WarmProcess([*map(str, arguments)], cwd, os.environ if env is None else env, start_new_session)
+    return WarmProcess([*map(str, arguments)], cwd, os.environ if env is None else env, **options)
 
 
 def run_command(*arguments: str | Path, timeout: float = 120, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -350,11 +350,11 @@ def test_a_dry_run_of_a_retry_or_an_overwrite_changes_nothing(job_file: Path, st
 
 
 def test_a_local_grid_runs_to_its_end_and_its_experiments_give_the_same_numbers_alone(
-    job_file: Path, tmp_path: Path
+    job_file: Path, tmp_path: Path, warm_local: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    done = run_command("submit_multiple.py", job_file, "--local", "2", "-y")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 experiments: 6 done" in done.stdout
+    code, said = run(job_file, "--local", "2", "-y"), capfd.readouterr()
+    assert code == 0, said
+    assert "6 experiments: 6 done" in said.out
     folders = experiments(job_file)
     assert {experiment.status(path) for path in folders} == {Status.DONE}
     alone = run_command("train.py", folders[0] / "spec.yaml", f"output_dir={tmp_path / 'alone'}")
@@ -362,20 +362,42 @@ def test_a_local_grid_runs_to_its_end_and_its_experiments_give_the_same_numbers_
     assert stats_without_clock(tmp_path / "alone") == stats_without_clock(folders[0])
 
 
-def test_a_local_grid_with_a_failing_experiment_goes_on_and_retry_runs_just_that_one(job_file: Path) -> None:
+def test_a_local_grid_with_a_failing_experiment_goes_on_and_retry_runs_just_that_one(
+    job_file: Path, warm_local: None, capfd: pytest.CaptureFixture[str]
+) -> None:
     job_file.write_text(job_file.read_text().replace("0.3]", "1e30]") + "  max_allowed_loss: 1e3\n")
-    first = run_command("submit_multiple.py", job_file, "--local", "2", "-y")
-    assert first.returncode != 0
-    assert "4 done, 2 diverged" in first.stdout
-    assert f"python submit_multiple.py -r {job_folder(job_file)} --local 2" in first.stderr
+    assert run(job_file, "--local", "2", "-y") != 0
+    first = capfd.readouterr()
+    assert "4 done, 2 diverged" in first.out
+    assert f"python submit_multiple.py -r {job_folder(job_file)} --local 2" in first.err
     times = {path: (path / "stats.csv").stat().st_mtime_ns for path in experiments(job_file)[:4]}
-    again = run_command("submit_multiple.py", "-r", job_folder(job_file), "--local", "2", "-y")
-    assert "6 experiments: 4 done, 2 diverged; 2 to start again" in again.stdout
+    run("-r", job_folder(job_file), "--local", "2", "-y")
+    assert "6 experiments: 4 done, 2 diverged; 2 to start again" in capfd.readouterr().out
     assert {path: (path / "stats.csv").stat().st_mtime_ns for path in times} == times
 
 
-def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> None:
-    job_file.write_text(job_file.read_text().replace("train_length: 2\n", "train_length: 300\n"))
+_SLOW_UNTIL_HURRY_EXISTS = """
+import pathlib, time, torch
+
+class Linear(torch.nn.Linear):
+    def __init__(self, num_classes, input_shape):
+        super().__init__(*input_shape, num_classes)
+
+    def forward(self, x):
+        if not pathlib.Path(__file__).with_name("hurry").exists():
+            time.sleep(0.1)
+        return super().forward(x)
+"""
+
+
+def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(
+    job_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_local: None
+) -> None:
+    (tmp_path / "slow.py").write_text(_SLOW_UNTIL_HURRY_EXISTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    slow = {"model: linear": "model: python/slow:Linear", "train_length: 2\n": "train_length: 20\n"}
+    for fast, changed in slow.items():
+        job_file.write_text(job_file.read_text().replace(fast, changed))
     with start_command("submit_multiple.py", job_file, "--local", "2", "-y", start_new_session=True) as process:
         while not any(
             experiment.status(path.parent) == Status.RUNNING
@@ -388,8 +410,8 @@ def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> 
     assert process.returncode == 130, said
     assert "Go on with: python submit_multiple.py -r" in said
     assert Status.RUNNING not in {experiment.status(path) for path in experiments(job_file)}
-    again = run_command("submit_multiple.py", "-r", job_folder(job_file), "--local", "2", "-y")
-    assert again.returncode == 0, again.stdout + again.stderr
+    (tmp_path / "hurry").touch()
+    assert run("-r", job_folder(job_file), "--local", "2", "-y") == 0
     assert {experiment.status(path) for path in experiments(job_file)} == {Status.DONE}
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 # What small runs of train.py and report.py import. torch._dynamo: the first optimizer would import it.
@@ -25,16 +26,26 @@ _PRELOADED = ["torch", "torch._dynamo", "sklearn.datasets", "pandas", "matplotli
 
 
 class WarmProcess:
-    """Runs `python <arguments>`. The methods are those of subprocess.Popen; the output is kept until it is asked for."""
+    """Runs `python <arguments>`; the methods are those of subprocess.Popen.
 
-    def __init__(self, arguments: list[str], cwd: Path, env: Mapping[str, str], start_new_session: bool) -> None:
+    stdout and stderr go to files until `communicate` returns them or, with inherit_output, where those of this process go.
+    """
+
+    def __init__(
+        self,
+        arguments: list[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        start_new_session: bool = False,
+        inherit_output: bool = False,
+    ) -> None:
         self.args = arguments
-        self._output = tempfile.TemporaryDirectory(prefix="output-")
+        self._output = [] if inherit_output else [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115
+        # a Connection is how multiprocessing hands an open file to a process that it starts
+        streams = [Connection(os.dup(number)) for number in ([f.fileno() for f in self._output] or (1, 2))]
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_PRELOADED)
-        self._process = context.Process(
-            target=_run, args=(arguments, cwd, dict(env), start_new_session, self._output.name)
-        )
+        self._process = context.Process(target=_run, args=(arguments, cwd, dict(env), start_new_session, streams))
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -56,12 +67,17 @@ class WarmProcess:
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """Waits for its end; returns stdout and stderr."""
         self.wait(timeout)
-        out, err = (Path(self._output.name, name).read_text() for name in ("stdout", "stderr"))
+        for file in self._output:
+            file.seek(0)
+        out, err = (file.read() for file in self._output)
         return out, err
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -75,13 +91,15 @@ class WarmProcess:
         self.wait()
 
 
-def _run(arguments: list[str], cwd: Path, env: dict[str, str], start_new_session: bool, output: str) -> None:
+def _run(
+    arguments: list[str], cwd: Path, env: dict[str, str], start_new_session: bool, streams: list[Connection]
+) -> None:
     """In the forked process: what `python <arguments>` does."""
     gc.freeze()  # without it the first collection copies all pages that are shared with the parent
     if start_new_session:
         os.setsid()
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(f"{output}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    for number, stream in enumerate(streams, 1):
+        os.dup2(stream.fileno(), number)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
