@@ -96,6 +96,7 @@ def _run(
 ) -> None:
     """In the forked process: what `python <arguments>` does."""
     gc.freeze()  # without it the first collection copies all pages that are shared with the parent
+    multiprocessing.set_start_method(None, force=True)  # a process started by a fork server would start its own there
     if start_new_session:
         os.setsid()
     for number, stream in enumerate(streams, 1):

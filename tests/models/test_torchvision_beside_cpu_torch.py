@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from helpers import run_command
 
 
-def run(code: str, *, first_on_path: Path | None = None) -> str:
-    path = [str(folder) for folder in (first_on_path, ROOT) if folder]
-    result = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{code}"], capture_output=True, text=True
-    )
+def run(folder: Path, code: str) -> str:
+    """What the code prints, in a process that has torch and not torchvision; modules in `folder` are found first."""
+    (folder / "script.py").write_text(code)
+    result = run_command(folder / "script.py")
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 
-def test_torchvision_can_be_imported_after_it_however_often_it_is_called() -> None:
-    assert (
-        run("from src.torchvision_cpu import mend\nmend(); mend()\nimport torchvision; mend(); print('fine')") == "fine"
-    )
+def test_torchvision_can_be_imported_after_it_however_often_it_is_called(tmp_path: Path) -> None:
+    code = "from src.torchvision_cpu import mend\nmend(); mend()\nimport torchvision; mend(); print('fine')"
+    assert run(tmp_path, code) == "fine"
 
 
 def test_nms_is_declared_only_where_the_compiled_part_cannot_be_loaded(tmp_path: Path) -> None:
@@ -32,6 +28,6 @@ def test_nms_is_declared_only_where_the_compiled_part_cannot_be_loaded(tmp_path:
         "import torch; from src.torchvision_cpu import mend; mend()\n"
         "print(hasattr(torch.ops.torchvision, 'nms'), hasattr(torch.ops.torchvision, 'qnms'))"
     )
-    assert run(code, first_on_path=tmp_path) == "False False"
+    assert run(tmp_path, code) == "False False"
     (package / "_C.so").write_bytes(b"linked against a library that is not there")
-    assert run(code, first_on_path=tmp_path) == "True True"
+    assert run(tmp_path, code) == "True True"
