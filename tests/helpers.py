@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def run_fresh(
     return subprocess.run(
         [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=timeout, **options
     )
+
+
+def wait_until(reached: Callable[[], bool], *processes: WarmProcess | subprocess.Popen[Any]) -> None:
+    """Waits; fails if one of the processes that should bring it about has ended, or after two minutes."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def run_in_parts(config: Config) -> int:

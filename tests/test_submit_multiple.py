@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock
+from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock, wait_until
 from slurm_stub import SlurmStub
 
 import submit_multiple
@@ -399,14 +398,15 @@ def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(
     for fast, changed in slow.items():
         job_file.write_text(job_file.read_text().replace(fast, changed))
     with start_command("submit_multiple.py", job_file, "--local", "2", "-y", start_new_session=True) as process:
-        while not any(
-            experiment.status(path.parent) == Status.RUNNING
-            for path in job_file.parent.glob("runs/[0-9]*/*/state.json")
-        ):
-            assert process.poll() is None
-            time.sleep(0.05)
+        wait_until(
+            lambda: any(
+                experiment.status(path.parent) == Status.RUNNING
+                for path in job_file.parent.glob("runs/[0-9]*/*/state.json")
+            ),
+            process,
+        )
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        said = "".join(process.communicate(timeout=60))
+        said = "".join(process.communicate(timeout=120))
     assert process.returncode == 130, said
     assert "Go on with: python submit_multiple.py -r" in said
     assert Status.RUNNING not in {experiment.status(path) for path in experiments(job_file)}

@@ -6,12 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock
-from warm import WarmProcess
+from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock, wait_until
 
 from src import yaml_io
 from src.experiment import Status, read_state, status
@@ -33,15 +31,6 @@ def spec(folder: Path, **changes: object) -> Path:
     path = folder / "spec.yaml"
     path.write_text(yaml_io.dump(SPEC | {"output_dir": str(folder)} | changes))
     return path
-
-
-def wait_for(condition: object, process: subprocess.Popen[str] | WarmProcess) -> None:
-    for _ in range(600):
-        if condition():  # type: ignore[operator]
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("it did not happen within 30 s")
 
 
 def test_a_config_with_overrides_runs_in_a_new_folder(tmp_path: Path) -> None:
@@ -145,7 +134,7 @@ def test_files_of_another_kind_are_told_apart(tmp_path: Path) -> None:
 def test_a_reader_that_reads_no_further_is_no_failure(tmp_path: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} train.py {spec(tmp_path / 'run')} | head -n 0; exit ${{PIPESTATUS[0]}}",
-        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=60,
+        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "run" / "done").exists()
 
@@ -163,9 +152,9 @@ def test_a_done_experiment_is_not_run_again(tmp_path: Path) -> None:
 def test_a_stop_signal_saves_the_state_and_is_told_by_the_exit_code(tmp_path: Path, number: signal.Signals) -> None:
     path = spec(tmp_path / "run", train_length=100_000)
     process = start_command("train.py", path)
-    wait_for((tmp_path / "run" / "stats.csv").exists, process)
+    wait_until((tmp_path / "run" / "stats.csv").exists, process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "Traceback" not in errors and f"python train.py {path}" in errors
     assert (tmp_path / "run" / "checkpoint.pt").exists() and not (tmp_path / "run" / "done").exists()
@@ -179,9 +168,9 @@ def test_ctrl_c_and_then_the_rest_is_the_same_as_one_run(tmp_path: Path) -> None
     process = subprocess.Popen(
         [sys.executable, "train.py", path], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wait_for((tmp_path / "parts" / "stats.csv").exists, process)
+    wait_until((tmp_path / "parts" / "stats.csv").exists, process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=120) == 130
     assert run_command("train.py", path).returncode == 0
     assert stats_without_clock(tmp_path / "whole") == stats_without_clock(tmp_path / "parts")
 
@@ -219,9 +208,9 @@ def test_a_failing_experiment_harms_no_other_and_is_told(tmp_path: Path) -> None
 def test_ctrl_c_stops_all_experiments_of_a_worker_and_starts_no_more(tmp_path: Path) -> None:
     paths = [spec(tmp_path / str(number), train_length=100_000) for number in range(4)]
     process = start_command("train.py", *paths, "--parallel", "2")
-    wait_for(lambda: all((tmp_path / name / "stats.csv").exists() for name in "01"), process)
+    wait_until(lambda: all((tmp_path / name / "stats.csv").exists() for name in "01"), process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     for name in "01":
         assert (

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, run_command, start_command
+from helpers import ROOT, run_command, start_command, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 from results_helpers import make_experiment
@@ -245,13 +244,11 @@ def test_cancel_stops_a_local_run_and_starts_none_of_what_waits_in_it(tmp_path: 
     job = write_job(tmp_path, train_length=100_000, base_lr=[0.1, 0.2, 0.3])
     with start_command("submit_multiple.py", job, "--local", "1", "-y", start_new_session=True) as process:
         try:
-            while not list(tmp_path.glob("runs/[0-9]*/*/stats.csv")):
-                assert process.poll() is None
-                time.sleep(0.05)
+            wait_until(lambda: bool(list(tmp_path.glob("runs/[0-9]*/*/stats.csv"))), process)
             done = run_command("submit_multiple.py", "--cancel", newest(tmp_path), "-y")
             assert done.returncode == 0, done.stderr
             assert "1 running\n    process " in done.stdout
-            assert process.wait(timeout=60) == 128 + signal.SIGTERM
+            assert process.wait(timeout=120) == 128 + signal.SIGTERM
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

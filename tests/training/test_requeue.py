@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from helpers import run_command, start_command
+from helpers import run_command, start_command, wait_until
 
 from src import yaml_io
 from src.experiment import read_state, write_state
@@ -40,11 +39,9 @@ def environment(tmp_path: Path, exit_code: int, **variables: str) -> dict[str, s
 
 def stop_after_first_epoch(arguments: list[str | Path], number: int, folder: Path, env: dict[str, str]) -> int:
     process = start_command("train.py", *arguments, env=env)
-    deadline = time.monotonic() + 60
-    while not (folder / "stats.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until((folder / "stats.csv").exists, process)
     process.send_signal(number)
-    return process.wait(timeout=60)
+    return process.wait(timeout=120)
 
 
 @pytest.mark.parametrize("worker", [False, True])
