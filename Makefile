@@ -1,5 +1,5 @@
 # make demo        set up, run a grid of experiments on this machine, print its table, draw its curves
-# make test        set up, run the test suite
+# make test        set up, run the test suite on all cores, list its slowest tests
 # make test-slurm  install SLURM (Debian, Ubuntu; as root) and run the tests that need a real one
 # make faults      kill runs at a hundred random instants, resume them, compare every number
 # make lint        style, types, who may import whom, generated files in step
@@ -21,7 +21,7 @@ demo: $(VENV)/core
 	$(BIN)/python report.py "$$(ls -dt runs/*-$(DEMO) | head -n 1)"
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --durations 15
 
 SLURM := slurmctld slurmd slurm-client munge slurmdbd mariadb-server-core mariadb-client-core
 test-slurm: $(VENV)/dev

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers import run_command
+from helpers import run_fresh, start_command
 from hypothesis import settings
 from slurm_stub import SlurmStub
+from warm import WarmProcess
 
 from src import config as config_module
 from src.config import Config
-from src.jobs import sbatch, states
+from src.jobs import local, sbatch, states
 
 settings.register_profile("any speed", deadline=None)  # a busy machine is no failure
 settings.load_profile("any speed")
@@ -51,6 +53,16 @@ def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmStub:
     return stub
 
 
+@pytest.fixture
+def warm_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The train.py of a job, which submit_multiple.main starts on this machine, finds torch loaded already."""
+
+    def popen(command: list[str]) -> WarmProcess:
+        return start_command(*command[1:], cwd=Path.cwd(), inherit_output=True)
+
+    monkeypatch.setattr(local, "subprocess", SimpleNamespace(Popen=popen))
+
+
 @pytest.fixture(scope="session")
 def demo_job(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a grid of four short experiments on digits, run by submit_multiple.py --local 2."""
@@ -71,7 +83,7 @@ parameters:
   averaging: poly_8
 """
     )
-    done = run_command("submit_multiple.py", job, "--local", "2", "-y")
+    done = run_fresh("submit_multiple.py", job, "--local", "2", "-y")
     assert done.returncode == 0, done.stdout + done.stderr
     (job_folder,) = (folder / "runs").iterdir()
     return job_folder

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from warm import WarmProcess
 
 from src.config import Config
 from train import experiment_generator
@@ -24,11 +28,37 @@ def stats_without_clock(folder: Path) -> str:
     return stats.drop(columns=stats.filter(regex=CLOCK).columns).to_csv(index=False)
 
 
+def start_command(
+    *arguments: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None, **options: bool
+) -> WarmProcess:
+    """Starts `python <arguments>`, a script, from the repository's root; what it imports is loaded already."""
+    return WarmProcess([*map(str, arguments)], cwd, os.environ if env is None else env, **options)
+
+
 def run_command(*arguments: str | Path, timeout: float = 120, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs `python <arguments>` from the repository's root, as a user would."""
+    """Runs `python <arguments>` to its end, as `start_command` does."""
+    with start_command(*arguments, **options) as process:
+        out, err = process.communicate(timeout)
+    return subprocess.CompletedProcess(process.args, process.wait(), out, err)
+
+
+def run_fresh(
+    *arguments: str | Path, cwd: Path = ROOT, timeout: float = 120, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python <arguments>` in a Python that has imported nothing: seconds slower, where imports are the subject."""
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=timeout, **options
+        [sys.executable, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=timeout, **options
     )
+
+
+def wait_until(reached: Callable[[], bool], *processes: WarmProcess | subprocess.Popen[Any]) -> None:
+    """Waits; fails if one of the processes that should bring it about has ended, or after two minutes."""
+    deadline = time.monotonic() + 120
+    while not reached():
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def run_in_parts(config: Config) -> int:

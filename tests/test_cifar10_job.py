@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import yaml
 from data.made_tfds import make_cifar10
-from helpers import ROOT, run_command
+from helpers import ROOT
 from models.made_timm import make_hub_weights
 
+import submit_multiple
 from src.results import read_experiments
 
 
@@ -18,20 +18,20 @@ def shortened(tmp_path: Path) -> Path:
     job = yaml.safe_load((ROOT / "jobs/cifar10-example.yaml").read_text())
     job["job_details"]["output_dir"] = str(tmp_path / "runs")
     job["parameters"] |= {"data_dir": str(tmp_path / "data"), "data_download": False, "device": "cpu"}
-    job["parameters"] |= {"train_length": 2, "train_length_unit": "step", "warmup_steps": 1, "batch_size": 8}
+    job["parameters"] |= {"train_length": 2, "train_length_unit": "step", "warmup_steps": 1, "batch_size": 2}
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(job, sort_keys=False))
     return path
 
 
-def test_its_four_experiments_run_on_a_stand_in_for_the_data(tmp_path):
-    make_cifar10(tmp_path / "data", 40, 10)
+def test_its_four_experiments_run_on_a_stand_in_for_the_data(tmp_path, monkeypatch, warm_local):
+    make_cifar10(tmp_path / "data", 20, 4)
     make_hub_weights(tmp_path / "hf/hub", "resnet18")
-    offline = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    ended = run_command("submit_multiple.py", shortened(tmp_path), "--local", "2", "-y", env=offline)
+    assert submit_multiple.main([str(shortened(tmp_path)), "--local", "2", "-y"]) == 0
 
-    assert ended.returncode == 0, ended.stdout + ended.stderr
     big_df = read_experiments(str(tmp_path / "runs/*"))
     assert set(zip(big_df.model, big_df.model_pretrained, big_df.status, strict=True)) == {
         ("tiny/resnet_20", False, "done"),
@@ -39,7 +39,7 @@ def test_its_four_experiments_run_on_a_stand_in_for_the_data(tmp_path):
         ("timm/resnet18", False, "done"),
         ("timm/resnet18", True, "done"),
     }
-    assert list(big_df.data_split_sizes) == [{"train": 36, "val": 4, "test": 10}] * 4
+    assert list(big_df.data_split_sizes) == [{"train": 18, "val": 2, "test": 4}] * 4
     for folder, row in big_df.iterrows():
         assert row.step.iloc[-1] == 2
         for figure in ("train/loss", "val/last/loss", "val/last/accuracy", "test/last/accuracy"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import ROOT, run_command
+from helpers import ROOT, run_fresh
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,4 +165,4 @@ def test_a_config_written_and_read_is_the_same_config(chosen: dict[str, Any]) ->
 
 def test_reading_configs_imports_nothing_heavy() -> None:
     script = "import sys, src.config; src.config.build({}); print([m for m in ('torch', 'pandas', 'numpy') if m in sys.modules])"
-    assert run_command("-c", script).stdout.strip() == "[]"
+    assert run_fresh("-c", script).stdout.strip() == "[]"

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command, stats_without_clock
+from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock, wait_until
 from job_helpers import finish, submit
 from slurm_stub import SlurmStub
 
@@ -98,7 +95,7 @@ def test_help_and_a_dry_run_of_the_108_experiments_import_nothing_heavy() -> Non
         "print('imported:', *sys.modules)"
     )
     for arguments in (["--help"], ["jobs/linear-classifier-example.yaml", "-d"]):
-        done = run_command("-c", program, *arguments)
+        done = run_fresh("-c", program, *arguments)
         modules = done.stdout.split("imported:")[1].split()
         assert "src.jobs.specification" in modules
         assert not {"torch", "pandas", "numpy", "timm", "sklearn", "scipy", "matplotlib"} & set(modules)
@@ -148,7 +145,7 @@ parameters:
     ],
 )
 def test_a_command_that_cannot_be_meant_says_what_to_do(job_file: Path, arguments: list[str], sentence: str) -> None:
-    done = run_command("submit_multiple.py", job_file, *arguments, stdin=subprocess.DEVNULL)
+    done = run_command("submit_multiple.py", job_file, *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
@@ -342,11 +339,11 @@ def test_a_dry_run_of_a_retry_or_an_overwrite_changes_nothing(job_file: Path, st
 
 
 def test_a_local_grid_runs_to_its_end_and_its_experiments_give_the_same_numbers_alone(
-    job_file: Path, tmp_path: Path
+    job_file: Path, tmp_path: Path, warm_local: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    done = run_command("submit_multiple.py", job_file, "--local", "2", "-y")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 experiments: 6 done" in done.stdout
+    code, said = run(job_file, "--local", "2", "-y"), capfd.readouterr()
+    assert code == 0, said
+    assert "6 experiments: 6 done" in said.out
     folders = experiments(job_file)
     assert {experiment.status(path) for path in folders} == {Status.DONE}
     alone = run_command("train.py", folders[0] / "spec.yaml", f"output_dir={tmp_path / 'alone'}")
@@ -354,41 +351,57 @@ def test_a_local_grid_runs_to_its_end_and_its_experiments_give_the_same_numbers_
     assert stats_without_clock(tmp_path / "alone") == stats_without_clock(folders[0])
 
 
-def test_a_local_grid_with_a_failing_experiment_continues_and_retry_runs_just_that_one(job_file: Path) -> None:
+def test_a_local_grid_with_a_failing_experiment_continues_and_retry_runs_just_that_one(
+    job_file: Path, warm_local: None, capfd: pytest.CaptureFixture[str]
+) -> None:
     job_file.write_text(job_file.read_text().replace("0.3]", "1e30]") + "  max_allowed_loss: 1e3\n")
-    first = run_command("submit_multiple.py", job_file, "--local", "2", "-y")
-    assert first.returncode != 0
-    assert "4 done, 2 diverged" in first.stdout
-    assert f"python submit_multiple.py -r {job_folder(job_file)} --local 2" in first.stderr
+    assert run(job_file, "--local", "2", "-y") != 0
+    first = capfd.readouterr()
+    assert "4 done, 2 diverged" in first.out
+    assert f"python submit_multiple.py -r {job_folder(job_file)} --local 2" in first.err
     times = {path: (path / "stats.csv").stat().st_mtime_ns for path in experiments(job_file)[:4]}
-    again = run_command("submit_multiple.py", "-r", job_folder(job_file), "--local", "2", "-y")
-    assert "6 experiments: 4 done, 2 diverged; 2 to start again" in again.stdout
+    run("-r", job_folder(job_file), "--local", "2", "-y")
+    assert "6 experiments: 4 done, 2 diverged; 2 to start again" in capfd.readouterr().out
     assert {path: (path / "stats.csv").stat().st_mtime_ns for path in times} == times
 
 
-def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(job_file: Path) -> None:
-    job_file.write_text(job_file.read_text().replace("train_length: 2\n", "train_length: 300\n"))
-    with subprocess.Popen(
-        [sys.executable, "submit_multiple.py", job_file, "--local", "2", "-y"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        while not any(
-            experiment.status(path.parent) == Status.RUNNING
-            for path in job_file.parent.glob("runs/[0-9]*/*/state.json")
-        ):
-            assert process.poll() is None
-            time.sleep(0.05)
+_SLOW_UNTIL_HURRY_EXISTS = """
+import pathlib, time, torch
+
+class Linear(torch.nn.Linear):
+    def __init__(self, num_classes, input_shape):
+        super().__init__(*input_shape, num_classes)
+
+    def forward(self, x):
+        if not pathlib.Path(__file__).with_name("hurry").exists():
+            time.sleep(0.1)
+        return super().forward(x)
+"""
+
+
+def test_ctrl_c_stops_a_local_grid_which_retry_then_finishes(
+    job_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm_local: None
+) -> None:
+    (tmp_path / "slow.py").write_text(_SLOW_UNTIL_HURRY_EXISTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    slow = {"model: linear": "model: python/slow:Linear", "train_length: 2\n": "train_length: 20\n"}
+    for fast, changed in slow.items():
+        job_file.write_text(job_file.read_text().replace(fast, changed))
+    with start_command("submit_multiple.py", job_file, "--local", "2", "-y", start_new_session=True) as process:
+        wait_until(
+            lambda: any(
+                experiment.status(path.parent) == Status.RUNNING
+                for path in job_file.parent.glob("runs/[0-9]*/*/state.json")
+            ),
+            process,
+        )
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        said = process.communicate(timeout=60)[0]
+        said = "".join(process.communicate(timeout=120))
     assert process.returncode == 130, said
     assert "Resume with: python submit_multiple.py -r" in said
     assert Status.RUNNING not in {experiment.status(path) for path in experiments(job_file)}
-    again = run_command("submit_multiple.py", "-r", job_folder(job_file), "--local", "2", "-y")
-    assert again.returncode == 0, again.stdout + again.stderr
+    (tmp_path / "hurry").touch()
+    assert run("-r", job_folder(job_file), "--local", "2", "-y") == 0
     assert {experiment.status(path) for path in experiments(job_file)} == {Status.DONE}
 
 

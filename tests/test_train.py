@@ -6,11 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command, stats_without_clock
+from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock, wait_until
 
 from src import yaml_io
 from src.experiment import Status, read_state, status
@@ -34,23 +33,12 @@ def spec(folder: Path, **changes: object) -> Path:
     return path
 
 
-def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
-    for _ in range(600):
-        if condition():  # type: ignore[operator]
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("it did not happen within 30 s")
-
-
 def test_a_config_with_overrides_runs_in_a_new_folder(tmp_path: Path) -> None:
     config = tmp_path / "cfg.yaml"
     config.write_text(f"base: {ROOT / 'configs' / 'digits_lenet.yaml'}\nmodel: linear\n")
-    for expected in ("cfg", "cfg-2"):
-        done = subprocess.run(
-            [sys.executable, ROOT / "train.py", config, "train_length=1", "base_lr=1e-1", "data_splits_map.val=train[:10%]"],
-            cwd=tmp_path, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+    overrides = ("train_length=1", "base_lr=1e-1", "data_splits_map.val=train[:10%]")
+    for run, expected in ((run_fresh, "cfg"), (run_command, "cfg-2")):
+        done = run(ROOT / "train.py", config, *overrides, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         (folder,) = (tmp_path / "runs").glob(f"*-{expected}")
         assert str(folder.relative_to(tmp_path)) in done.stdout and "test/last/accuracy" in done.stdout
@@ -67,7 +55,7 @@ def test_mistakes_are_told_at_once_with_their_place_and_without_torch(tmp_path: 
         "try:\n    runpy.run_path('train.py', run_name='__main__')\n"
         "except SystemExit as error:\n    print(error.code, 'torch' in sys.modules)\n"
     )
-    done = run_command("-c", script)
+    done = run_fresh("-c", script)
     assert done.stdout.split() == ["2", "False"]
     lines = done.stderr.splitlines()
     assert f"{config}:2: unknown option 'base_rl'; did you mean 'base_lr'?" in lines
@@ -148,7 +136,7 @@ def test_files_of_another_kind_are_told_apart(tmp_path: Path) -> None:
 def test_a_reader_that_reads_no_further_is_no_failure(tmp_path: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} train.py {spec(tmp_path / 'run')} | head -n 0; exit ${{PIPESTATUS[0]}}",
-        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=60,
+        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "run" / "done").exists()
 
@@ -165,12 +153,10 @@ def test_a_done_experiment_is_not_run_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
 def test_a_stop_signal_saves_the_state_and_is_told_by_the_exit_code(tmp_path: Path, number: signal.Signals) -> None:
     path = spec(tmp_path / "run", train_length=100_000)
-    process = subprocess.Popen(
-        [sys.executable, "train.py", path], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    wait_for((tmp_path / "run" / "stats.csv").exists, process)
+    process = start_command("train.py", path)
+    wait_until((tmp_path / "run" / "stats.csv").exists, process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "Traceback" not in errors and f"python train.py {path}" in errors
     assert (tmp_path / "run" / "checkpoint.pt").exists() and not (tmp_path / "run" / "done").exists()
@@ -184,9 +170,9 @@ def test_ctrl_c_and_then_the_rest_is_the_same_as_one_run(tmp_path: Path) -> None
     process = subprocess.Popen(
         [sys.executable, "train.py", path], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    wait_for((tmp_path / "parts" / "stats.csv").exists, process)
+    wait_until((tmp_path / "parts" / "stats.csv").exists, process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=120) == 130
     assert run_command("train.py", path).returncode == 0
     assert stats_without_clock(tmp_path / "whole") == stats_without_clock(tmp_path / "parts")
 
@@ -223,16 +209,10 @@ def test_a_failing_experiment_harms_no_other_and_is_told(tmp_path: Path) -> None
 
 def test_ctrl_c_stops_all_experiments_of_a_worker_and_starts_no_more(tmp_path: Path) -> None:
     paths = [spec(tmp_path / str(number), train_length=100_000) for number in range(4)]
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *paths, "--parallel", "2"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_for(lambda: all((tmp_path / name / "stats.csv").exists() for name in "01"), process)
+    process = start_command("train.py", *paths, "--parallel", "2")
+    wait_until(lambda: all((tmp_path / name / "stats.csv").exists() for name in "01"), process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 130
     for name in "01":
         assert (

@@ -7,10 +7,11 @@ import pytest
 import torch
 import yaml
 from data.made_timm import make_class_folders
-from helpers import ROOT, run_command
+from helpers import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import submit_multiple
 from src.config import ConfigError
 from src.data import load_data
 from src.data.source import Examples
@@ -160,15 +161,14 @@ def test_more_folds_than_examples_are_refused(make_config):
         load_data(config)
 
 
-def test_the_published_job_gives_a_row_a_fold_and_a_mean_a_learning_rate(tmp_path):
+def test_the_published_job_gives_a_row_a_fold_and_a_mean_a_learning_rate(tmp_path, warm_local):
     job = yaml.safe_load((ROOT / "jobs/cross-validation-example.yaml").read_text())
     job["job_details"]["output_dir"] = str(tmp_path / "runs")
     job["parameters"] |= {"base_lr": [0.1], "train_length": 2}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job, sort_keys=False))
 
-    done = run_command("submit_multiple.py", tmp_path / "job.yaml", "--local", "2", "-y")
+    assert submit_multiple.main([str(tmp_path / "job.yaml"), "--local", "2", "-y"]) == 0
 
-    assert done.returncode == 0, done.stdout + done.stderr
     big_df = read_experiments(str(tmp_path / "runs" / "*"), only_done=True)
     assert big_df["cv_fold"].tolist() == [0, 1, 2, 3, 4]
     assert [sizes["val"] for sizes in big_df["data_split_sizes"]] == [91] * 5

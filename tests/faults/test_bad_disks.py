@@ -8,7 +8,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import ROOT, run_command, stats_without_clock
+from helpers import run_command, start_command, stats_without_clock, wait_until
 
 from src import yaml_io
 from src.config import Config
@@ -79,13 +78,12 @@ def test_a_full_disk_is_one_sentence_and_the_good_state_stays(small_disk: Path, 
 
 def test_a_disk_without_room_for_a_line_of_the_log_is_one_sentence_too(small_disk: Path) -> None:
     path = spec(small_disk / "run", train_length=1, steps_per_epoch=2000, log_interval=1)
-    process = subprocess.Popen([sys.executable, "train.py", path], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while not (path.parent / "config.yaml").exists():
-        time.sleep(0.01)
+    process = start_command("train.py", path)
+    wait_until((path.parent / "config.yaml").exists, process)
     with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
         while True:
             filler.write(bytes(4096))
-    errors = process.communicate(timeout=60)[1]
+    errors = process.communicate(timeout=120)[1]
     assert process.returncode == 1 and errors.count("\n") == 1 and "No space left on device" in errors
     (small_disk / "filler").unlink()
     assert run_command("train.py", path).returncode == 0

@@ -20,7 +20,7 @@ DIGITS = {"dataset": "sklearn/digits", "data_splits_map": {"train": "train[:10%]
 KINDS: dict[str, dict[str, Any]] = {
     "workers and augmentation": {
         "dataset": "python/toys:NoisyDigits", "data_splits_map": {"train": "train", "test": "test"},
-        "num_workers": 2, "batch_size": 100, "train_length": 2,
+        "num_workers": 2, "batch_size": 200, "train_length": 2,
     },
     "accumulation, average, epochs across passes": {
         "grad_accum_steps": 3, "averaging": "poly_8", "steps_per_epoch": 5, "optim_alg": "adamw", "base_lr": 0.01,

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command
+from helpers import run_command, start_command, wait_until
 from job_helpers import newest, submit, write_job
 from slurm_stub import SlurmStub
 
@@ -38,21 +35,13 @@ def test_cancel_ends_what_slurm_has_of_the_job_and_nothing_else(
 
 def test_cancel_stops_a_local_run_and_starts_none_of_what_waits_in_it(tmp_path: Path) -> None:
     job = write_job(tmp_path, train_length=100_000, base_lr=[0.1, 0.2, 0.3])
-    with subprocess.Popen(
-        [sys.executable, "submit_multiple.py", job, "--local", "1", "-y"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with start_command("submit_multiple.py", job, "--local", "1", "-y", start_new_session=True) as process:
         try:
-            while not list(tmp_path.glob("runs/[0-9]*/*/stats.csv")):
-                assert process.poll() is None
-                time.sleep(0.05)
+            wait_until(lambda: bool(list(tmp_path.glob("runs/[0-9]*/*/stats.csv"))), process)
             done = run_command("submit_multiple.py", "--cancel", newest(tmp_path), "-y")
             assert done.returncode == 0, done.stderr
             assert "1 running\n    process " in done.stdout
-            assert process.wait(timeout=60) == 128 + signal.SIGTERM
+            assert process.wait(timeout=120) == 128 + signal.SIGTERM
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

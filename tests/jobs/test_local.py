@@ -55,8 +55,10 @@ def test_ctrl_c_lets_train_py_stop_by_itself_and_a_second_one_ends_it(
     tmp_path: Path, interrupts: int, code: int
 ) -> None:
     # takes its time to stop, as an experiment that saves its state does
-    slow = "import signal, sys, time\nsignal.signal(signal.SIGINT, lambda *a: None)\nprint('up', flush=True)\n"
-    slow += "signal.pause()\n" + ("sys.exit(130)\n" if interrupts == 1 else "time.sleep(60)\n")
+    slow = "import signal, sys, time\ncame = []\nsignal.signal(signal.SIGINT, lambda *a: came.append(a))\n"
+    slow += "print('up', flush=True)\nwhile not came: time.sleep(0.01)\n" + (
+        "sys.exit(130)\n" if interrupts == 1 else "time.sleep(60)\n"
+    )
     job = job_with(slow, tmp_path)
     program = (
         f"from pathlib import Path\nfrom src.jobs.local import run_local\nprint(run_local(Path({str(job)!r}), [], 1))"

@@ -42,7 +42,7 @@ def experiments(folder: Path) -> list[Path]:
 
 
 def test_what_all_experiments_share_is_prepared_once_and_then_each_is_submitted(
-    tmp_path: Path, stub: SlurmStub, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, stub: SlurmStub, warm_local: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     put_raw_a9a(tmp_path)
     job = write_job(tmp_path, dataset="libsvm/a9a", base_lr=[0.1, 0.2], model="[linear, linear/no_bias]")
@@ -58,7 +58,7 @@ def test_what_all_experiments_share_is_prepared_once_and_then_each_is_submitted(
 
 
 def test_nothing_is_queued_before_all_is_ready_and_the_printed_command_resumes_it(
-    tmp_path: Path, stub: SlurmStub, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, stub: SlurmStub, warm_local: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     job = write_job(tmp_path, dataset="[libsvm/a9a, sklearn/iris]", data_splits_map="{train: 'train[:80%]'}")
     assert submit(job) == 1
@@ -75,7 +75,7 @@ def test_nothing_is_queued_before_all_is_ready_and_the_printed_command_resumes_i
 
 
 def test_a_data_set_that_does_not_exist_is_found_before_anything_is_queued(
-    tmp_path: Path, stub: SlurmStub, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, stub: SlurmStub, warm_local: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     job = write_job(tmp_path, dataset="libsvm/rcv1")
     assert submit(job) == 1

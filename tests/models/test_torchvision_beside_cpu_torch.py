@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers import run_command, run_fresh
 
-ROOT = Path(__file__).parents[2]
 
-
-def run(code: str, *, first_on_path: Path | None = None) -> str:
-    path = [str(folder) for folder in (first_on_path, ROOT) if folder]
-    result = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path[:0] = {path!r}\n{code}"], capture_output=True, text=True
-    )
+def run(folder: Path, code: str) -> str:
+    """What the code prints, in a process that has torch and not torchvision; modules in `folder` are found first."""
+    (folder / "script.py").write_text(code)
+    result = run_command(folder / "script.py")
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
@@ -23,13 +19,13 @@ def run(code: str, *, first_on_path: Path | None = None) -> str:
 def test_a_users_module_that_imports_torchvision_itself_can_be_imported(tmp_path: Path) -> None:
     (tmp_path / "my_models.py").write_text("import torchvision\ndef net():\n    return torchvision.__name__\n")
     code = "from src.python_object import call; print(call('my_models:net', 'model'))"
-    assert run(code, first_on_path=tmp_path) == "torchvision"
+    assert run(tmp_path, code) == "torchvision"
 
 
 def test_without_an_import_of_torchvision_nothing_is_loaded() -> None:
-    assert run("import src; print([name for name in ('torch', 'torchvision') if name in sys.modules])") == "[]"
-    rooms = "import src.data.libsvm, src.models.linear, src.optim.optimizers"
-    assert run(f"{rooms}; print('torchvision' in sys.modules)") == "False"
+    code = "import sys, src; print([name for name in ('torch', 'torchvision') if name in sys.modules])\n"
+    code += "import src.data.libsvm, src.models.linear, src.optim.optimizers; print('torchvision' in sys.modules)"
+    assert run_fresh("-c", code).stdout.split() == ["[]", "False"]
 
 
 @pytest.mark.parametrize(("compiled_part_fails", "declared"), [(False, "False False"), (True, "True True")])
@@ -43,4 +39,4 @@ def test_operators_are_declared_only_if_the_compiled_part_cannot_be_loaded(
     (package / "__init__.py").write_text(
         "import torch\nprint(hasattr(torch.ops.torchvision, 'nms'), hasattr(torch.ops.torchvision, 'qnms'))"
     )
-    assert run("import src, torchvision", first_on_path=tmp_path) == declared
+    assert run(tmp_path, "import src, torchvision") == declared

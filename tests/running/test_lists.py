@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, run_command
+from helpers import run_command, start_command, wait_until
+from warm import WarmProcess
 
 from src import yaml_io
 from src.experiment import Status, read_state, status
@@ -74,11 +71,8 @@ class SlurmJob:
         }  # fmt: skip
         return os.environ | slurm | ({"SLURM_RESTART_COUNT": str(restarts)} if restarts else {})
 
-    def start(self, pack: Path, task: int, restarts: int = 0) -> subprocess.Popen[str]:
-        command = [sys.executable, "train.py", pack, "--parallel", "2"]
-        return subprocess.Popen(
-            command, cwd=ROOT, env=self.environment(task, restarts), stdout=subprocess.PIPE, text=True
-        )
+    def start(self, pack: Path, task: int, restarts: int = 0) -> WarmProcess:
+        return start_command("train.py", pack, "--parallel", "2", env=self.environment(task, restarts))
 
     def statuses(self) -> list[Status]:
         return [status(folder) for folder in self.experiments]
@@ -121,10 +115,13 @@ def test_a_list_is_given_alone_and_has_to_be_there(job: SlurmJob) -> None:
 
 def test_two_packs_share_their_list_and_a_member_that_fails_or_is_killed_harms_no_other(job: SlurmJob) -> None:
     for number in range(12):
-        job.experiment(model={3: "python/my_models:fails", 7: "python/my_models:is_killed"}.get(number, "linear"))
+        models = {3: "python/my_models:fails", 7: "python/my_models:is_killed"}
+        job.experiment(model=models.get(number, "python/my_models:Slow"), train_length=20)
     pack = job.list(".pack")
     packs = [job.start(pack, task) for task in (0, 1)]
-    outputs = [process.communicate(timeout=100)[0] for process in packs]
+    wait_until(lambda: {read_state(folder).get("job_id") for folder in job.experiments} >= {"7_0", "7_1"}, *packs)
+    (job.folder / "hurry").touch()
+    outputs = [process.communicate(timeout=120)[0] for process in packs]
     expected = [Status.FAILED if number in (3, 7) else Status.DONE for number in range(12)]
     assert job.statuses() == expected
     states = [read_state(folder) for folder in job.experiments]
@@ -147,16 +144,10 @@ def test_a_pack_that_is_stopped_or_killed_goes_on_with_what_is_left(job: SlurmJo
         job.experiment(model="python/my_models:Slow", train_length=30)
     pack, first_two = job.list(".pack"), job.experiments[:2]
 
-    def wait_until(reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 100
-        while not reached():
-            assert time.monotonic() < deadline, [read_state(folder) for folder in first_two]
-            time.sleep(0.05)
-
     with job.start(pack, 3) as process:  # SLURM warns it of the time limit
-        wait_until(lambda: all((folder / "stats.csv").exists() for folder in first_two))
+        wait_until(lambda: all((folder / "stats.csv").exists() for folder in first_two), process)
         process.send_signal(signal.SIGUSR2)
-        assert process.wait(timeout=60) == 128 + signal.SIGUSR2
+        assert process.wait(timeout=120) == 128 + signal.SIGUSR2
     assert job.statuses() == [Status.REQUEUED] * 2 + [Status.PENDING] * 2
     assert (job.folder / "asked").read_text() == "requeue 7_3\n"
     assert not list(job.folder.glob("*/.claim*"))
@@ -164,7 +155,8 @@ def test_a_pack_that_is_stopped_or_killed_goes_on_with_what_is_left(job: SlurmJo
     saved = [read_state(folder)["saved_step"] for folder in first_two]
     with job.start(pack, 3, restarts=1) as process:
         wait_until(
-            lambda: all(read_state(folder)["step"] > step + 2 for folder, step in zip(first_two, saved, strict=True))
+            lambda: all(read_state(folder)["step"] > step + 2 for folder, step in zip(first_two, saved, strict=True)),
+            process,
         )
         process.kill()
     wait_until(lambda: job.statuses()[:2] == [Status.FAILED] * 2)  # without their worker they save their state, and end
@@ -172,7 +164,7 @@ def test_a_pack_that_is_stopped_or_killed_goes_on_with_what_is_left(job: SlurmJo
     assert [read_state(folder)["cause"] for folder in first_two] == ["stopped by SIGTERM"] * 2
 
     with job.start(pack, 1) as process:  # another pack takes over what the dead one held
-        assert process.wait(timeout=100) == 0
+        assert process.wait(timeout=120) == 0
     assert job.statuses() == [Status.DONE] * 4
     assert [read_state(folder)["attempt"] for folder in job.experiments] == [3, 3, 1, 1]
     assert all(read_state(folder)["first_step"] > step for folder, step in zip(first_two, saved, strict=True))

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_command
+from helpers import run_command, start_command, wait_until
 
 from src import yaml_io
 from src.experiment import read_state, write_state
@@ -41,14 +38,10 @@ def environment(tmp_path: Path, exit_code: int, **variables: str) -> dict[str, s
 
 
 def stop_after_first_epoch(arguments: list[str | Path], number: int, folder: Path, env: dict[str, str]) -> int:
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *map(str, arguments)], cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while not (folder / "stats.csv").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = start_command("train.py", *arguments, env=env)
+    wait_until((folder / "stats.csv").exists, process)
     process.send_signal(number)
-    return process.wait(timeout=60)
+    return process.wait(timeout=120)
 
 
 @pytest.mark.parametrize("worker", [False, True])
