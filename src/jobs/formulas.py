@@ -39,6 +39,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = _TYPES | {
 _MATH = ["ceil", "cos", "exp", "floor", "log", "log10", "log1p", "log2", "pow", "sin", "sqrt", "tan", "tanh"]
 _RANGES = ["arange", "geomspace", "linspace", "logspace"]
 _NUMPY = [*_RANGES, "abs", "array", "ceil", "exp", "exp2", "floor", "log", "log10", "log1p", "log2", "round", "sqrt"]
+_KEYWORDS = {"base", "decimals", "dtype", "endpoint", "num", "start", "step", "stop"}  # of these
 _METHODS = ["astype", "copy", "item", "max", "min", "round", "tolist"]  # of arrays
 _REASONS: dict[type, str] = {
     KeyError: "a dictionary lacks a key", OverflowError: "a number is too large", RecursionError: "it is nested too deeply",
@@ -109,12 +110,8 @@ class _Evaluation:
                 return slice(*(end and self.value(end, names) for end in (node.lower, node.upper, node.step)))
             case ast.Constant():
                 result = node.value
-            case ast.List():
-                result = self.values(node.elts, names)
-            case ast.Tuple():
-                result = tuple(self.values(node.elts, names))
-            case ast.Set():
-                result = sorted(set(self.items(self.values(node.elts, names))))
+            case ast.List() | ast.Tuple() | ast.Set():
+                result = _FUNCTIONS[type(node).__name__.lower()](self.items(self.values(node.elts, names)))
             case ast.Dict() if None not in node.keys:
                 keys = self.items(self.values(node.keys, names))
                 result = dict(zip(keys, self.values(node.values, names), strict=True))
@@ -213,6 +210,8 @@ class _Evaluation:
         convert = _numbers if isinstance(node.func, ast.Attribute) or name == "abs" else _without_array
         args = [*owner, *map(convert, self.values(node.args, names))]
         kwargs: dict[Any, Any] = {key.arg: convert(self.value(key.value, names)) for key in node.keywords}
+        if convert is _numbers and (unknown := sorted(map(str, kwargs.keys() - _KEYWORDS))):
+            raise ValueError(f"{name} takes no {unknown[0]!r} here")
         self.spend(*map(_size, (*args, *kwargs.values())), _work(name, args, kwargs))
         result = function(*args, **kwargs)
         return self.items(result) if isinstance(result, (range, Iterator)) else result
@@ -291,7 +290,7 @@ def _size(value: Any) -> int:
 def _plain(value: Any) -> Any:
     """The value with arrays and tuples as lists."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {_plain(key): _plain(item) for key, item in value.items()}
     value = _without_array(value)
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else _checked(value)
 

@@ -150,7 +150,9 @@ def test_arithmetic_on_numbers_alone_is_text_for_an_option_that_takes_text(text:
         ("np.arange(3) < 2", "ambiguous"),
         ("np.linspce(0, 1, 3)", "known: arange, geomspace, linspace"),
         ("np.linspace(0)", "stop"),
-        ("np.linspace(0, 1, nun=3)", "nun"),
+        ("np.linspace(0, 1, nun=3)", "no 'nun'"),
+        ("np.sqrt(4, where=False)", "no 'where'"),  # which gives what happens to be in the memory
+        ("{float: 1}", "no number, text"),
         ("np.linspace('a', 1)", "made of numbers"),
         ("[1/0]", "division by zero"),
         ("[0**-1]", "negative power"),
@@ -228,7 +230,6 @@ arrays = st.one_of(
     st.lists(numbers, min_size=3, max_size=3).map(lambda items: f"np.array([{', '.join(items)}])"),
     st.sampled_from(["np.linspace(0, 1, 3)", "np.logspace(-2, 0, 3)", "np.geomspace(1, 4, num=3)"]),
 )
-
 
 small = st.sampled_from(["0", "1", "2", "3", "-1", "0.5"])  # eval is not bounded
 
