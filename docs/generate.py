@@ -147,7 +147,11 @@ def config_schema() -> dict[str, Any]:
 
 def job_schema() -> dict[str, Any]:
     """Of a job file: each option has a value, a list of values, or a formula that gives the list."""
-    formula = {"description": "gives a list, such as [10**-i for i in range(3)]", "type": "string", "pattern": r"[\[(]"}
+    formula = {
+        "description": "gives a list, such as 10.0 ** np.arange(-4, 0), or a number, such as 2 ** 7",
+        "type": "string",
+        "pattern": r"[\[({]|[\d.)]\s*[-+*/%]",
+    }
     axes: dict[str, Any] = {}
     for name in SETTABLE:
         if name != "output_dir":  # follows from job_details
@@ -178,6 +182,8 @@ def job_schema() -> dict[str, Any]:
         "properties": {
             "name": {"description": "name of the job: part of its folder's name", "type": ["string", "integer"]},
             "output_dir": {"description": "folder in which the job's folder is made", "type": ["string", "integer"]},
+            "wandb": {"description": "track with Weights & Biases (this version tracks nothing)", "type": "boolean"},
+            "wandb_project_name": {"description": "project of Weights & Biases", "type": ["string", "integer"]},
         },
         "required": ["name", "output_dir"],
         "additionalProperties": False,

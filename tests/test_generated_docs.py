@@ -107,6 +107,7 @@ def test_the_schemas_refuse_what_the_program_refuses(wrong: dict[str, Any]) -> N
         {"base_lr": "[10**-i for i in range(3)]", "batch_size": "range(1, 5)", "momentum": "np.linspace(0, 0.9, 4)"},
         {"LIST_a": [{"model": "linear"}, {"model": "tiny/lenet", "LIST_b": [{"base_lr": 1}, {"base_lr": [1e-3, 2]}]}]},
         {"ZIP_a": {"batch_size": [1, 2], "base_lr": "[0.1, 0.2]"}},
+        {"base_lr": "10.0 ** np.arange(-4, 0)", "batch_size": "2 ** 7", "momentum": "{0, 0.9}"},
         {"averaging": [None, "poly_8"], "model_input_shape": [[1, 8, 8], [64]], "loss": ["log", "mse"]},
         {"model_input_shape": [1, 8, 8], "data_splits_map": [{"train": "train"}, "dict(train='train[:50%]')"]},
     ],
@@ -114,6 +115,12 @@ def test_the_schemas_refuse_what_the_program_refuses(wrong: dict[str, Any]) -> N
 )
 def test_the_job_schema_accepts_formulas_lists_and_zips(parameters: dict[str, Any]) -> None:
     JOBS.validate(job(**parameters))
+
+
+def test_the_job_schema_accepts_that_a_job_asks_for_wandb() -> None:
+    details = {"name": "test", "output_dir": "runs", "wandb": True, "wandb_project_name": "mine"}
+    JOBS.validate({"job_details": details, "parameters": {}})
+    assert not JOBS.is_valid({"job_details": details | {"wandb": "perhaps"}, "parameters": {}})
 
 
 def test_the_job_schema_refuses_unknown_sections_and_details() -> None:

@@ -71,9 +71,9 @@ def problems(points: list[Point], place: str) -> list[str]:
     ]
 
 
-def is_dictionary(option: str) -> bool:
-    """Whether one value of the option is a dictionary (or the text of one)."""
-    return option in config.OPTIONS and config.type_name(option).startswith("a dictionary")
+def is_text(option: str) -> bool:
+    """Whether one value of the option is text."""
+    return option in config.OPTIONS and config.type_name(option).startswith("text")
 
 
 def is_list(option: str) -> bool:

@@ -66,7 +66,7 @@ def plan_new(job_file: Path, overwrite: bool, reuse: bool = False) -> Plan:
     if folder.exists() and not (folder / folders.JOB).exists():
         raise ConfigError([f"{folder} exists and is not a job's folder; give the job another name"])
     names = folders.experiment_names(job.experiments)
-    sentences = [count(len(names)) + (f" = {job.axes}" if job.axes else "")]
+    sentences = [count(len(names)) + (f" = {job.axes}" if job.axes else ""), *job.notes]
     if old and overwrite:
         sentences.append(_deletion(old))
         plan = Plan(folder, names, sentences, job, delete=old)

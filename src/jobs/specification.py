@@ -3,7 +3,7 @@
     job_details: {name: digits, output_dir: runs}
     parameters:
       LIST_models:                    # a list of dictionaries: their union is one axis
-        - {model: tiny/lenet, base_lr: '[10**-i for i in range(3)]'}
+        - {model: tiny/lenet, base_lr: '10.0 ** np.arange(-3, 0)'}
         - {model: linear, base_lr: 1}
       ZIP_noise:                      # lists of one length that vary together
         momentum: [0, 0.9]
@@ -19,18 +19,28 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from src import config, yaml_io
 from src.config import ConfigError
+from src.hints import did_you_mean
 from src.jobs import checks
 from src.jobs.checks import Cell, Point
-from src.jobs.evaluator import evaluate_list
+from src.jobs.formulas import evaluate
 
 MAX_EXPERIMENTS = 100_000
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}"  # of a job: part of a folder's name and of SLURM's job names
+TEXT = r"[^\x00-\x1f\x7f]+"
+DETAILS = {  # key of job_details: a pattern that its value matches, and that in words
+    "name": (  # part of a folder's name and of SLURM's job names
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}",
+        "at most 80 letters, digits, '.', '_' and '-', and start with a letter or digit",
+    ),
+    "output_dir": (TEXT, "the name of a folder"),
+    "wandb": ("True|False", "true or false"),
+    "wandb_project_name": (TEXT, "the name of a project"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Job:
     text: str  # of the file, unchanged
     experiments: list[dict[str, Any]]  # the options of each, in the order of the grid
     axes: str  # for people: '18 (base_lr, momentum) x 6 batch_size'; empty for a single experiment
+    notes: list[str] = field(default_factory=list)  # sentences that the plan shows
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def read_job(path: Path) -> Job:
     for key in sections:
         if key not in ("job_details", "parameters"):
             reader.complain((key,), f"unknown section {key!r}; a job file has job_details and parameters")
-    name, output_dir = reader.details(sections.get("job_details"))
+    details = reader.details(sections.get("job_details"))
     if "parameters" not in sections:
         reader.complain((), "there are no parameters")
     axes = reader.axes(reader.mapping(sections.get("parameters", {}), ("parameters",)), ("parameters",))
@@ -79,12 +90,14 @@ def read_job(path: Path) -> Job:
     problems = document.problems + reader.problems + checks.problems(points, document.where("parameters"))
     if problems:
         raise ConfigError(sorted(problems, key=_line))
+    untracked = details.get("wandb", "True") == "True" and ("wandb" in details or "wandb_project_name" in details)
     return Job(
-        name,
-        Path(output_dir).expanduser().absolute(),
+        details["name"],
+        Path(details["output_dir"]).expanduser().absolute(),
         text,
         [{option: cell.value for option, cell in point.items()} for point in points],
         " x ".join(str(axis) for axis in axes if len(axis.points) > 1),
+        ["job_details asks for wandb, which this version does not support: nothing is tracked."] * untracked,
     )
 
 
@@ -104,28 +117,28 @@ class _Reader:
         self.complain(place, "must be a dictionary: lines of the form 'key: value'")
         return {}
 
-    def details(self, data: Any) -> tuple[str, str]:
-        """The job's name and output_dir."""
+    def details(self, data: Any) -> dict[str, str]:
+        """What job_details says, as text; '' for name and output_dir if they are missing or wrong."""
         found = {"name": "", "output_dir": ""}
         if data is None:
             self.complain(("job_details",), "job_details is missing: a dictionary with name and output_dir")
-            return "", ""
+            return found
         details = self.mapping(data, ("job_details",))
-        for key in details:
-            if key not in found:
-                self.complain(("job_details", key), f"unknown key {key!r}; job_details has name and output_dir")
-        for key, pattern, rule in (
-            ("name", NAME, "at most 80 letters, digits, '.', '_' and '-', and start with a letter or digit"),
-            ("output_dir", r"[^\x00-\x1f\x7f]+", "the name of a folder"),
-        ):
-            value = details.get(key)
-            if value is None:
+        for key, value in details.items():
+            place = ("job_details", key)
+            if key not in DETAILS:
+                hint = did_you_mean(str(key), DETAILS) or f"; job_details has {', '.join(DETAILS)}"
+                self.complain(place, f"unknown key {key!r}{hint}")
+            elif value is not None:
+                pattern, rule = DETAILS[key]
+                if isinstance(value, (str, int)) and re.fullmatch(pattern, str(value)):
+                    found[key] = str(value)
+                else:
+                    self.complain(place, f"{key} {value!r} must be {rule}")
+        for key in ("name", "output_dir"):
+            if details.get(key) is None:
                 self.complain(("job_details", key), f"job_details has no {key}")
-            elif not isinstance(value, (str, int)) or not re.fullmatch(pattern, str(value)):
-                self.complain(("job_details", key), f"{key} {value!r} must be {rule}")
-            else:
-                found[key] = str(value)
-        return found["name"], found["output_dir"]
+        return found
 
     # --- axes -------------------------------------------------------------------------------------------
 
@@ -178,13 +191,14 @@ class _Reader:
     def cells(self, option: str, value: Any, place: yaml_io.Place) -> list[Cell]:
         """The values of one key; empty if they are not valid."""
         self.check_option(option, place)
-        if isinstance(value, str) and not checks.is_dictionary(option):
+        if isinstance(value, str):
+            is_text = checks.is_text(option)  # where 2024-10-31 is no subtraction
             try:
-                listed = evaluate_list(value)
+                value = evaluate(value, arithmetic=not is_text)
             except ValueError as error:
-                self.complain(place, f"{option}: {error}; text that is no formula goes into a list: ['...']")
+                hint = "; text that is no formula goes into a list: ['...']" if is_text else ""
+                self.complain(place, f"{option}: {error}{hint}")
                 return []
-            value = value if listed is None else listed
         if not isinstance(value, list) or (checks.is_list(option) and _is_flat(value)):
             return [checks.cell(option, value, self.document.where(*place))]
         if not value:
