@@ -1,8 +1,8 @@
-"""Every family of data and of models once, on small data that are made here: no network.
+"""Every family of data and of models once, on small data that are made here, without a network.
 
     python benchmarks/families.py [--write]
 
-The families' own loading code runs, on files of the published formats. Prints a Markdown table: what was run, where
+The loading code of each family runs on files of the published formats. Prints a Markdown table: what was run, where
 it is tested, the seconds of reading, training and evaluating, and the test accuracy after the steps.
 `--write` also writes the table into docs/models.md.
 """
