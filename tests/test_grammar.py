@@ -135,7 +135,7 @@ def test_shards_need_data_that_are_stored_in_such_files() -> None:
     with pytest.raises(ValueError, match="not stored in shards"):
         part.range(30)
     for shards in ([30], [29, 1]):
-        with pytest.raises(ValueError, match=f"there are {len(shards)}"):
+        with pytest.raises(ValueError, match=f"the split has {len(shards)}"):
             parse_split("train[2shard]")[0].range(30, shards)
 
 
