@@ -18,7 +18,7 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from src import config, families  # noqa: E402 - after the path that they are found on
+from src import config, families  # noqa: E402 - after sys.path is set
 
 DEFAULTS = config.to_dict(config.Config()) | dict.fromkeys(config.FILLED)
 SETTABLE = list(config.OPTIONS)
@@ -28,7 +28,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
     "data_splits_map": [
         ("`split`", "train", "all of a split of the data set"),
-        ("`split[a%:b%]`", "train[:80%]", "a part of it, in percent; either bound may be left out"),
+        ("`split[a%:b%]`", "train[:80%]", "a part of it, in percent; either bound may be omitted"),
         ("`split[a:b]`", "train[1000:-500]", "a part of it, by position; negative positions count from the end"),
         ("`one+other`", "train[80%:]+test", "one after the other"),
     ],
