@@ -27,7 +27,7 @@ import pandas as pd
 from torch import nn
 
 from src import config as configs
-from src import experiment, files, yaml_io
+from src import experiment
 from src.config import Config
 from src.data import load_data
 from src.data.batches import eval_batches, train_batches
@@ -48,7 +48,7 @@ from src.training.losses import build_loss
 from src.training.metrics import build_metrics
 from src.training.process import Process, seed_all
 from src.training.saving import Saver
-from src.training.setup import find, set_up
+from src.training.setup import find, set_up, write_record
 from src.training.state import TrainState
 from src.training.step import set_lr, train_step
 
@@ -105,9 +105,9 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         if average is not None:
             parts["average"] = average
         saver = Saver(config, folder, record, parts, listeners.saved)
-        if not saver.resume(device) and configs.differences(experiment.earlier_config(folder), record):
+        if not saver.resume(device) and configs.differences(experiment.read_options(folder, experiment.CONFIG), record):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
-        files.write_text(folder / experiment.CONFIG, yaml_io.dump(record))
+        write_record(config, folder, record)
         listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
 
         batches = train_batches(data.splits["train"], config, device, setup.seed_training, start_step=state.step)
@@ -120,7 +120,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 # --- train ------------------------------------------------------------------------------
                 model.train()
                 state.watch.start()
-                # Steps come before batches: where the steps end, zip has not yet drawn a batch that nobody trains on.
+                # zip draws a step first: after the last one it draws no batch, which would be lost for the next epoch.
                 steps = range(state.step, length.epoch_end(epoch))
                 for step, micro_batches in zip(steps, state.watch.waiting(batches), strict=False):
                     lr = learning_rate(config, step, length.total_steps, length.steps_per_unit)

@@ -25,18 +25,20 @@ CHECKPOINT = "checkpoint.pt"
 BEST_CHECKPOINT = "best_checkpoint.pt"
 DONE = "done"  # empty; there if and only if the experiment has finished
 
+ARRAY, PACK = ".array", ".pack"  # endings of lists of spec.yaml files (src/running/lists.py)
+
 # Exit codes of train.py; a stop by a signal is 128 + its number (130 for Ctrl-C), as shells have it.
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_CONFIG, EXIT_DIVERGED = 0, 1, 2, 3
 
 
 class Status(enum.StrEnum):
-    """What state.json says of an experiment."""
+    """The status of an experiment in state.json."""
 
     PENDING = "pending"  # written, perhaps queued, never started
     RUNNING = "running"
     REQUEUED = "requeued"  # stopped by SLURM, which will start it again
     DONE = "done"
-    FAILED = "failed"  # stopped before its end; `cause` says why
+    FAILED = "failed"  # stopped before its end; `cause` is the reason
     ENDED = "ended"  # closed on purpose by the calling program; it can be resumed
     DIVERGED = "diverged"  # its loss became too large or not finite
 
@@ -63,17 +65,17 @@ def new_run_folder(name: str) -> Path:
     raise ValueError(f"runs/ has 10,000 folders named {stem}; tidy it up or set output_dir")
 
 
-def earlier_config(folder: Path) -> dict[str, Any]:
-    """The config.yaml of an earlier attempt in this folder; empty if there is none that can be read."""
+def read_options(folder: Path, name: str = SPEC) -> dict[str, Any]:
+    """The options in an experiment's spec.yaml, or in its config.yaml; empty if it cannot be read."""
     try:
-        data = yaml_io.read(folder / CONFIG).data
+        data = yaml_io.read(folder / name).data
     except yaml_io.YamlError:
         return {}
     return data if isinstance(data, dict) else {}
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """What state.json says; an empty dictionary if there is none or it cannot be read."""
+    """The content of state.json; empty if there is none or it cannot be read."""
     try:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -128,7 +130,7 @@ def stalled_restarts(state: dict[str, Any]) -> int:
 
 
 def runs_here(folder: Path) -> bool:
-    """Whether state.json says that the experiment runs on this machine, in another process that is alive."""
+    """Whether the experiment runs on this machine, in another process that is alive, by its state.json."""
     state = read_state(folder)
     if status(folder) != Status.RUNNING or state.get("host") != socket.gethostname():
         return False

@@ -11,7 +11,7 @@ def lives(pid: int, started: int | None) -> bool:
     try:
         os.kill(pid, 0)  # signal 0 only asks
     except PermissionError:
-        pass  # alive, and somebody else's
+        pass  # alive, and another user's
     except (OSError, OverflowError):
         return False
     now = process_start(pid)
@@ -19,9 +19,19 @@ def lives(pid: int, started: int | None) -> bool:
 
 
 def process_start(pid: int) -> int | None:
-    """When a process of this machine started, in clock ticks since the machine did; None where that is not told."""
+    """When a process of this machine started, in clock ticks since the machine did; None where /proc does not exist."""
+    return _stat(pid, 19)
+
+
+def parent(pid: int) -> int | None:
+    """The process that started a process of this machine; None where /proc does not exist."""
+    return _stat(pid, 1)
+
+
+def _stat(pid: int, field: int) -> int | None:
+    """A field of /proc/<pid>/stat, counted from the one behind the program's name, which may hold anything."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(stat.rpartition(")")[2].split()[19])  # behind the program's name, which may hold anything
+        return int(stat.rpartition(")")[2].split()[field])
     except (OSError, ValueError, IndexError):
         return None

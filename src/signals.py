@@ -9,8 +9,14 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, ClassVar
 
-# Ctrl-C; preemption, scancel or kill; and the two that announce a time limit
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# Ctrl-C; preemption, scancel or kill; a closed terminal; and the two that announce a time limit
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The stop signals that this process acts on: under nohup all but SIGHUP."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in STOP_SIGNALS if not (ignored and number == signal.SIGHUP)]
 
 
 class StoppedBySignal(KeyboardInterrupt):
@@ -28,7 +34,7 @@ class StoppedBySignal(KeyboardInterrupt):
 class StopSignals:
     """Within its block, notes the first stop signal in `received`; a second one acts as it would without us.
 
-    Blocks may be nested: a run's inside that of the command line, which covers the seconds of importing torch. What the
+    SIGHUP stays ignored where it is, as nohup asks for. Blocks may be nested: a run's inside that of the command line, which covers the seconds of importing torch. What the
     outer one has received, the inner one acts on. In a thread that may not set handlers it does nothing.
     """
 
@@ -59,7 +65,7 @@ class StopSignals:
             if self._outer is not None and self._outer.received is not None:
                 self.received = self._outer.received
             else:
-                self._previous = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+                self._previous = {number: signal.signal(number, self._note) for number in stop_signals()}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -72,5 +78,5 @@ class StopSignals:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.received = signum
-        for number in STOP_SIGNALS:
+        for number in self._previous:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -27,6 +27,9 @@ def outcome(folder: Path) -> Outcome:
 
 
 # a heart that beats while the suite runs, however long that takes
-FRESH, OLD = {"heartbeat": ago(-10_000), "host": "node1"}, {"heartbeat": ago(10_000), "host": "node1"}
+FRESH, OLD = (
+    {"heartbeat": ago(-10_000), "host": "node1"},
+    {"heartbeat": ago(200_000), "host": "node1"},
+)  # 2.3 days: a slow test run does not age it
 RUNNING = {"status": "running", "job_id": "7"}
 STOPPED = {"status": "failed", "cause": "stopped by SIGTERM", "job_id": "7"}

@@ -139,7 +139,7 @@ def test_files_of_another_kind_are_told_apart(tmp_path: Path) -> None:
         (["train.py", "jobs/digits-example.yaml"], "is a job file; python submit_multiple.py"),
         (["submit_multiple.py", "configs/digits_lenet.yaml", "-d"], "is the config of one experiment; python train.py"),
         (["train.py", spec(tmp_path / "run").parent], f"did you mean {tmp_path}/run/spec.yaml?"),
-        (["submit_multiple.py", tmp_path / "run", "-d"], "is a folder; -r goes on with a job's folder"),
+        (["submit_multiple.py", tmp_path / "run", "-d"], "is a folder; -r resumes a job's folder"),
     ]:
         done = run_command(*arguments)
         assert done.returncode == 2 and sentence in done.stderr, done.stderr

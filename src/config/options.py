@@ -56,7 +56,7 @@ class Config:
     # fmt: off
     # --- run ---
     output_dir: str | None = _run(None, "folder of the experiment; null: a new folder under runs/")
-    resume: str = _run("auto", "what to do with a checkpoint in output_dir: go on from it, or never (start over)", choices=("auto", "never"))
+    resume: str = _run("auto", "what to do with a checkpoint in output_dir: resume from it, or never (start over)", choices=("auto", "never"))
     checkpoint_every_seconds: float = _run(600.0, "least seconds between two writes of checkpoint.pt at the ends of epochs; 0: at each one", at_least=0)
     log_interval: int = _run(10, "optimizer steps between two lines about training in training.log", at_least=1)
     log_interval_eval: int | None = _run(None, "batches between two lines about an evaluation in training.log; null: none", at_least=1)
@@ -95,7 +95,7 @@ class Config:
     # --- augmentation of images ---
     hflip: float = _aug(0.0, "probability of a flip left to right", at_least=0, at_most=1)
     vflip: float = _aug(0.0, "probability of a flip upside down", at_least=0, at_most=1)
-    random_crop_padding: int = _aug(0, "pixels of zeros around the image before a crop of its own size at a random place", at_least=0)
+    random_crop_padding: int = _aug(0, "pixels of zeros around the image before a crop of the same size at a random place", at_least=0)
     random_crop_scale: list[float] | None = _aug(None, "least and largest part of the area that a random crop takes before it is resized, such as [0.08, 1]; null: no such crop")
     random_crop_ratio: list[float] = _aug([3 / 4, 4 / 3], "least and largest width / height of that crop")
     auto_augment: str | None = _aug(None, "timm's policy strings for RandAugment, AutoAugment, AugMix and 3-Augment: rand-m9-mstd0.5-inc1, original, augmix-m3-w3, 3a, ...")

@@ -155,7 +155,7 @@ def _read_with_bases(path: Path, trail: tuple[Path, ...]) -> tuple[dict[str, Any
 
 
 def is_record(values: Mapping[str, Any]) -> bool:
-    """Whether a file's values are what a run has recorded as its config.yaml, and nobody wrote by hand."""
+    """Whether a file's values are the record that a run has written as its config.yaml."""
     return {"host_name", "git_commit", "package_versions"} <= values.keys()
 
 

@@ -8,7 +8,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from src import experiment
+from src import experiment, processes
 from src.jobs import folders
 from src.jobs.slurm_command import SlurmError, reason, run
 from src.jobs.states import ACTIVE, Outcome, Outcomes, State, read_outcomes
@@ -74,10 +74,9 @@ def _scancel(job_ids: list[str]) -> None:
 
 def _worker(pid: int) -> int:
     """The process that started this one by a fork, and would start the next experiment; else the process itself."""
+    parent = processes.parent(pid)
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        parent = int(stat.rpartition(")")[2].split()[1])
         command, of_parent = (Path(f"/proc/{number}/cmdline").read_bytes() for number in (pid, parent))
-    except (OSError, ValueError, IndexError):  # no /proc here
+    except OSError:  # no /proc here
         return pid
-    return parent if command and command == of_parent else pid
+    return parent if parent and command and command == of_parent else pid

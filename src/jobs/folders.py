@@ -79,15 +79,6 @@ def number(folder: Path) -> int:
     return int(found[0]) if found else -1
 
 
-def options_of(folder: Path) -> dict[str, Any]:
-    """The options in spec.yaml; empty if it cannot be read."""
-    try:
-        data = yaml_io.read(folder / experiment.SPEC).data
-    except yaml_io.YamlError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def experiment_names(experiments: list[dict[str, Any]]) -> list[str]:
     """A folder name for each experiment: its number, and the options in which the experiments differ.
 

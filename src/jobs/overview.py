@@ -7,8 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from src import config
-from src.jobs import folders
+from src import config, experiment
 from src.jobs.states import Outcome, Outcomes, State, seconds_since
 from src.jobs.text import count, duration, listed, shorten
 
@@ -135,7 +134,7 @@ class _Values:
 
     def __init__(self, experiments: list[Path]) -> None:
         defaults = config.DEFAULTS
-        options = {folder: folders.options_of(folder) for folder in experiments}
+        options = {folder: experiment.read_options(folder) for folder in experiments}
         given = list(
             dict.fromkeys(key for values in options.values() for key in values if key in config.CHANGES_NUMBERS)
         )

@@ -155,7 +155,7 @@ def _match(experiments: list[dict[str, Any]], existing: list[Path]) -> tuple[lis
     one job may differ in options that change no number.
     """
     found: list[Path | None] = [None] * len(experiments)
-    left = {path: folders.options_of(path) for path in existing}
+    left = {path: experiment.read_options(path) for path in existing}
     for key in (exactly, identity):
         by_key: dict[str, list[Path]] = {}
         for path, options in left.items():
@@ -181,7 +181,7 @@ def _reuse(plan: Plan, output_dir: Path, options: dict[str, dict[str, Any]]) -> 
         for path in folders.experiment_folders(other):
             if needed and (path / experiment.DONE).exists():
                 try:
-                    name = needed.pop(identity(folders.options_of(path)), None)
+                    name = needed.pop(identity(experiment.read_options(path)), None)
                 except ValueError:
                     continue
                 if name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.jobs.folders import options_of
+from src import experiment
 from src.jobs.identity import needs
 from src.jobs.local import run_train
 from src.jobs.text import count
@@ -17,7 +17,7 @@ def prepare(job_folder: Path, experiments: list[Path]) -> int:
     """
     firsts: dict[str, Path] = {}
     for folder in experiments:
-        firsts.setdefault(needs(options_of(folder)), folder)
+        firsts.setdefault(needs(experiment.read_options(folder)), folder)
     same = ": the others need the same data and weights" if len(firsts) < len(experiments) else ""
     print(f"Preparing {len(firsts)} of {count(len(experiments))}{same}.", flush=True)
     return run_train(job_folder, list(firsts.values()), ["--prepare"])

@@ -116,7 +116,9 @@ def command(experiments: list[Path], launch: Launch, comment: str, after: str | 
 def task_list(job_folder: Path, comment: str, in_packs: bool) -> Path:
     """The file that lists the experiments of an array: `.array`, of which each task runs its own line, or `.pack`,
     whose lines the tasks share."""
-    return job_folder / folders.SLURM / f"{comment.rpartition(' ')[2]}.{'pack' if in_packs else 'array'}"
+    return (
+        job_folder / folders.SLURM / f"{comment.rpartition(' ')[2]}{experiment.PACK if in_packs else experiment.ARRAY}"
+    )
 
 
 def new_comment(experiments: list[Path], launch: Launch) -> str:

@@ -1,4 +1,4 @@
-"""What watches a run: training.log, state.json and the progress bar are listeners, each in a file; and stats.csv."""
+"""What is written and shown while a run trains: the listeners training.log, state.json, progress bar; and stats.csv."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from src.logs.text_log import TextLog
 
 
 def build_listeners(config: Config, folder: Path) -> Listeners:
-    """What hears of every run. The state comes first: it is the last to be closed, and says that all is done."""
+    """The listeners of every run. The state file comes first: it is closed last, when all else is written."""
     return Listeners(StateFile(folder), TextLog(folder, config.log_to_stdout), ProgressBar(folder.name))

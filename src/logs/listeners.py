@@ -1,4 +1,4 @@
-"""What hears of a run while it trains: each thing that watches a run is a Listener in a file of its own.
+"""Listeners: whatever watches a run is a Listener, each in its own file.
 
 A listener never changes a run. It is called in the training process, so `step` must be cheap.
 """
@@ -48,11 +48,12 @@ class Outcome:
             return cls(Status.DIVERGED, str(error), error)
         if isinstance(error, KeyboardInterrupt):
             return cls(Status.FAILED, str(error) or "interrupted", error)
-        return cls(Status.FAILED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}", error)
+        name, text = type(error).__name__, (str(error).splitlines() or [""])[0]
+        return cls(Status.FAILED, f"{name}: {text}" if text else name, error)
 
 
 class Listener:
-    """Hears of a run; a listener overrides the methods that it needs."""
+    """The events of a run; a listener overrides the methods that it needs."""
 
     def opened(self) -> None:
         """An attempt at the run begins; data and model are not loaded yet."""
@@ -79,7 +80,7 @@ class Listener:
 class Listeners(Listener):
     """Passes each event on to several listeners, in their order; they are closed in the reverse order.
 
-    Within its block the run goes on; how the block ends is its outcome.
+    The run takes place within its block; how the block ends is its outcome.
     """
 
     def __init__(self, *listeners: Listener) -> None:

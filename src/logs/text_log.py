@@ -68,7 +68,7 @@ class TextLog(Listener):
 
 
 def own_logger() -> Any:
-    """A loguru logger with sinks of its own.
+    """A loguru logger that shares no sink with any other.
 
     loguru has one global logger, whose sinks are the importing program's: they would print every line of every run.
     This is the logger that loguru itself makes when it is imported, made once more; loguru has no public name for it.

@@ -1,7 +1,7 @@
-"""Who runs an experiment, when several workers on several machines share a list of them.
+"""Which process runs an experiment, when several workers on several machines share a list of them.
 
 A claim is a file in the experiment's folder, `.claim-1`, that only one process can create. It names its
-holder, who touches it every BEAT seconds. If the holder is dead the next one creates `.claim-2`, and so on:
+holder, which touches it every BEAT seconds. If the holder is dead the next one creates `.claim-2`, and so on:
 the claim with the highest number is the one that counts.
 """
 
@@ -22,7 +22,7 @@ DEAD_AFTER = 600.0  # seconds without one, after which a holder on another machi
 
 
 class Claim:
-    """The right to run the experiment in `folder`; given back by `release`."""
+    """The right to run the experiment in `folder`, until `release`."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.folder = folder
@@ -30,7 +30,7 @@ class Claim:
         self._beat = time.monotonic()
 
     def is_kept(self) -> bool:
-        """To be called often. False if another process has taken us for dead, and runs the experiment now."""
+        """To be called often. False if another process considered us dead, and runs the experiment now."""
         if time.monotonic() - self._beat < BEAT:
             return True
         self._beat = time.monotonic()
@@ -46,7 +46,7 @@ class Claim:
 def take(folder: Path) -> Claim | None:
     """The claim of the experiment in `folder`; None if a process that lives holds it.
 
-    Raises OSError. Whether the experiment still has to be run is to be looked at afterwards: an earlier
+    Raises OSError. The caller checks afterwards whether the experiment still has to be run: an earlier
     holder may just have ended it.
     """
     number = _highest(folder)
@@ -55,7 +55,7 @@ def take(folder: Path) -> Claim | None:
         return None
     try:
         handle = os.open(_path(folder, number + 1), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    except FileExistsError:  # somebody was faster
+    except FileExistsError:  # another process won
         return None
     try:
         os.write(handle, json.dumps(_ourselves()).encode())
@@ -90,7 +90,7 @@ def _ourselves() -> dict[str, object]:
 
 
 def _read(folder: Path, number: int) -> dict[str, object] | None:
-    """The holder; empty if it has not written who it is; None without a claim."""
+    """The holder; empty if it has not written itself down yet; None without a claim."""
     try:
         text = _path(folder, number).read_text(encoding="utf-8")
     except OSError:

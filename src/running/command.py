@@ -31,7 +31,7 @@ class Request:
 
     paths: list[Path]  # of configs
     overrides: list[str]
-    parallel: int | None = None  # how many at a time, in processes of their own; None: one, in this process
+    parallel: int | None = None  # how many at a time, each in its own process; None: one, in this process
     shared: bool = False  # with other workers
     prepare: bool = False  # only download and check
     signals: StopSignals = field(default_factory=StopSignals)  # a signal that comes while torch is imported is not lost
@@ -62,9 +62,9 @@ def read(arguments: list[str]) -> Request:
     request = _parse(arguments)
     path = request.paths[0]
     try:
-        if path.suffix == lists.PACK:
+        if path.suffix == experiment.PACK:
             request = replace(request, paths=lists.read(path), parallel=request.parallel or 1, shared=True)
-        elif path.suffix == lists.ARRAY:
+        elif path.suffix == experiment.ARRAY:
             request = replace(request, paths=[lists.own_config(path)])
     except ValueError as error:
         _exit(str(error))
@@ -99,7 +99,9 @@ def config_or_exit_code(path: Path, overrides: list[str]) -> Config | int:
     folder = Path(config.output_dir) if config.output_dir is not None else None
     if folder is None or config.resume == "never" or not (folder / experiment.DONE).exists():
         return config
-    if changes := ", ".join(configs.differences(experiment.earlier_config(folder), configs.to_dict(config))):
+    if changes := ", ".join(
+        configs.differences(experiment.read_options(folder, experiment.CONFIG), configs.to_dict(config))
+    ):
         print(
             f"{folder} is done, with another config ({changes}); "
             "take another output_dir, or resume=never, which deletes what is there",
@@ -137,10 +139,11 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         if requeue.job_to_requeue(exit_code):
             requeue.note(folder, Status.REQUEUED, str(error))
         resume = f"python train.py {folder / experiment.SPEC} resumes it"
-        print(f"{folder}: {error or 'interrupted'}; {resume}", file=sys.stderr)
+        print(f"{folder}: {str(error) or 'interrupted'}; {resume}", file=sys.stderr)
         return exit_code
     except Exception as error:  # any: the traceback is in training.log, the sentence is for the terminal
-        print(f"{folder}: failed: {error or type(error).__name__}", file=sys.stderr)
+        reason = str(error) or f"{type(error).__name__}; see {folder / experiment.LOG}"
+        print(f"{folder}: failed: {reason}", file=sys.stderr)
         return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
     figures = experiment.read_state(folder).get("figures", {})
     _print("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in figures.items())]))
@@ -150,7 +153,7 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # `train.py cfg.yaml | head -1`: nobody reads on, and that is no failure
+    except BrokenPipeError:  # `train.py cfg.yaml | head -1`: the reader has gone, which is no failure of the run
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -184,16 +187,16 @@ def _parse(arguments: list[str]) -> Request:
     parser = argparse.ArgumentParser(
         prog="train.py",
         usage="train.py [-h] [--parallel N | --prepare] CONFIG.yaml [CONFIG.yaml ...] [option=value ...]",
-        description="Run one experiment, or several in processes of their own. @FILE reads arguments from a file.",
+        description="Run one experiment, or several, each in its own process. @FILE reads arguments from a file.",
         epilog="The options, their defaults and their meaning: docs/options.md",
         fromfile_prefix_chars="@",
     )
     parser.add_argument("words", nargs="+", metavar="CONFIG.yaml, option=value", help="config files and overrides")
-    parser.add_argument("--parallel", type=int, metavar="N", help="run N at a time, each in a process of its own")
-    parser.add_argument("--prepare", action="store_true", help="fetch and check data and weights, and run nothing")
+    parser.add_argument("--parallel", type=int, metavar="N", help="run N at a time, each in its own process")
+    parser.add_argument("--prepare", action="store_true", help="download and check data and weights, and run nothing")
     options = parser.parse_args(arguments)
     # Names of folders hold '=' too: what ends like a config file is one, unless there is none and it reads like an override.
-    endings = (".yaml", ".yml", lists.ARRAY, lists.PACK)
+    endings = (".yaml", ".yml", experiment.ARRAY, experiment.PACK)
     is_config = [word.endswith(endings) and ("=" not in word or Path(word).exists()) for word in options.words]
     paths = [Path(word) for word, yes in zip(options.words, is_config, strict=True) if yes]
     overrides = [word for word, yes in zip(options.words, is_config, strict=True) if not yes]
@@ -203,10 +206,12 @@ def _parse(arguments: list[str]) -> Request:
         )
         hint = f"; did you mean {spec}?" if spec else ""
         parser.error(f"no config file (.yaml) among: {' '.join(options.words)}{hint}")
-    if options.prepare and (options.parallel is not None or any(p.suffix in (lists.ARRAY, lists.PACK) for p in paths)):
+    if options.prepare and (
+        options.parallel is not None or any(p.suffix in (experiment.ARRAY, experiment.PACK) for p in paths)
+    ):
         parser.error("--prepare takes config files, and neither --parallel nor a list")
-    if len(paths) > 1 and any(path.suffix in (lists.ARRAY, lists.PACK) for path in paths):
-        parser.error(f"a list ({lists.ARRAY}, {lists.PACK}) is given alone")
+    if len(paths) > 1 and any(path.suffix in (experiment.ARRAY, experiment.PACK) for path in paths):
+        parser.error(f"a list ({experiment.ARRAY}, {experiment.PACK}) is given alone")
     if options.parallel is not None and options.parallel < 1:
         parser.error("--parallel must be at least 1")
     return Request(paths, overrides, options.parallel, prepare=options.prepare)

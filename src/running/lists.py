@@ -1,7 +1,6 @@
-"""What a SLURM array runs: train.py is given a list of config files in the place of one.
+"""Lists of configs, one path a line, that train.py takes in the place of one config: what a SLURM array runs.
 
-`NAME.array`: each task of the array runs the config in its own line. `NAME.pack`: the tasks share the
-configs out among themselves. One path a line.
+`NAME.array`: each task of the array runs the config in its line. `NAME.pack`: the tasks share the configs.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ import subprocess
 from pathlib import Path
 
 from src import experiment
-
-ARRAY, PACK = ".array", ".pack"
 
 
 def read(path: Path) -> list[Path]:
@@ -28,14 +25,14 @@ def read(path: Path) -> list[Path]:
 
 
 def own_config(path: Path) -> Path:
-    """The config of this task of an array, whose job takes the experiment's name, and its log a place in the
+    """The config of this task of an array. The task's job gets the experiment's name, its log a link in the
     experiment's folder. Raises ValueError."""
     configs = read(path)
     task = os.environ.get("SLURM_ARRAY_TASK_ID", "")
     if not task.isdecimal() or int(task) >= len(configs):
         raise ValueError(
             f"{path}: SLURM_ARRAY_TASK_ID is {task or 'not set'}, and must be 0 to {len(configs) - 1}; "
-            "train.py is to be given this list by the tasks of a SLURM array"
+            "only the tasks of a SLURM array run this list"
         )
     config = configs[int(task)]
     if os.environ.get("SLURM_PROCID", "0") == "0":  # of several processes of the task, one
@@ -45,9 +42,9 @@ def own_config(path: Path) -> Path:
 
 
 def _link_log(logs: Path, folder: Path) -> None:
-    """What SLURM catches, from the script's first line to its own last word, is then found in the experiment's folder."""
+    """Link the log that SLURM writes into the experiment's folder."""
     log, link = logs / f"{experiment.slurm_job_id()}.out", folder / f"{experiment.slurm_job_id()}.out"
-    if not log.exists() or link.exists():  # caught elsewhere; or this is a restart
+    if not log.exists() or link.exists():  # the log is elsewhere, or this is a restart
         return
     try:
         link.hardlink_to(log)
@@ -56,9 +53,9 @@ def _link_log(logs: Path, folder: Path) -> None:
 
 
 def _rename_job(name: str) -> None:
-    """So that squeue shows the experiment; nobody waits for it, and if SLURM will not, so be it."""
+    """Show the experiment in squeue. It does not wait for an answer: a job without the name runs as well."""
     job_name = os.environ.get("SLURM_JOB_NAME", "")
-    if job_name.endswith(f"-{name}"):  # it has it already, from before a restart
+    if job_name.endswith(f"-{name}"):  # from before a restart
         return
     command = ["scontrol", "update", f"JobId={experiment.slurm_job_id()}", f"JobName={job_name}-{name}"]
     silent = subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""`train.py --prepare`: what a run needs is fetched and looked at, and nothing is run."""
+"""`train.py --prepare`: downloads and checks what a run needs, and runs nothing."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ def prepare_all(paths: list[Path], overrides: list[str]) -> int:
     exit_code = experiment.EXIT_DONE
     for number, path in enumerate(paths, 1):
         try:
-            told = prepare_inputs(config_module.load(path, overrides))
-            print(f"{path}: {told} ({number} of {len(paths)})", flush=True)
+            ready = prepare_inputs(config_module.load(path, overrides))
+            print(f"{path}: {ready} ({number} of {len(paths)})", flush=True)
         except ConfigError as error:
             print(error, file=sys.stderr)
             exit_code = exit_code or experiment.EXIT_BAD_CONFIG
         except KeyboardInterrupt:
             print(f"{path}: interrupted", file=sys.stderr)
             return 130
-        except Exception as error:  # any: a package that fetches may raise anything, and the others are still looked at
-            print(f"{path}: not ready: {error or type(error).__name__}", file=sys.stderr)
+        except (
+            Exception
+        ) as error:  # any: a package that downloads may raise anything, and the others are still prepared
+            print(f"{path}: not ready: {str(error) or type(error).__name__}", file=sys.stderr)
             exit_code = experiment.EXIT_FAILED
     return exit_code
 
 
 def prepare_inputs(config: Config) -> str:
-    """Load the data and build the model as a run would, on the CPU, which fetches what is not there yet.
+    """Load the data and build the model as a run does, on the CPU, which downloads what is missing.
 
-    Returns a sentence about them. Writes no run folder. Raises ValueError where a run could not begin.
+    Returns a sentence about them. Writes no run folder. Raises ValueError where a run could not start.
     """
     from src.data import load_data
     from src.models import build_model, model_inputs, output_dim

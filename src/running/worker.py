@@ -4,7 +4,7 @@ A fresh process pays seconds of imports for each experiment; a forked one starts
 process must therefore import everything heavy and compute nothing: a thread pool or a CUDA context that
 exists before a fork does not survive it.
 
-Workers may share experiments: each claims one before it runs it (src/running/claims.py).
+Workers may share experiments: each claims an experiment before it runs it (src/running/claims.py).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from src import experiment
 from src.experiment import Status
 from src.running import claims, requeue
 from src.running.claims import Claim
-from src.signals import STOP_SIGNALS
+from src.signals import stop_signals
 
-SAMPLED = 100  # configs that are looked into for what to import
-LOCAL_OUTPUT = "local.out"  # what an experiment prints, beside its training.log
+SAMPLED = 100  # configs that are searched for what to import
+LOCAL_OUTPUT = "local.out"  # what an experiment prints
 
 # What almost every experiment imports. torch._dynamo: the first optimizer would import it, 0.6 s in each child.
 _PRELOAD = ("torch", "torch._dynamo", "sklearn.datasets", "pandas", "src.data", "src.models", "src.optim.optimizers")
@@ -64,7 +64,7 @@ def _warm_up(paths: list[Path]) -> None:
 
 
 class _Worker:
-    """Keeps N children busy, shows how they do, and passes stop signals on."""
+    """Keeps N children busy, shows their progress, and passes stop signals on."""
 
     def __init__(
         self, paths: list[Path], run: Callable[[Path], int], parallel: int, shared: bool, stop_signal: int | None
@@ -72,7 +72,7 @@ class _Worker:
         self.waiting = paths[::-1]
         self.run = run
         self.shared = shared
-        self.children: dict[Any, _Child] = {}  # by the sentinel that tells of their end
+        self.children: dict[Any, _Child] = {}  # by the sentinel that becomes ready when the process ends
         self.free_rows = list(range(min(parallel, len(paths)), 0, -1))  # of the terminal, below the total
         self.total = tqdm(total=len(paths), desc="experiments", unit="", dynamic_ncols=True, disable=None)
         self.n_failed = 0
@@ -81,7 +81,7 @@ class _Worker:
         self.stop_signal = stop_signal
 
     def work(self) -> int:
-        handlers = {s: signal.signal(s, self._stop) for s in (*STOP_SIGNALS, signal.SIGHUP)}
+        handlers = {s: signal.signal(s, self._stop) for s in stop_signals()}
         try:
             while self.children or (self.waiting and self.stop_signal is None):
                 while self.waiting and self.free_rows and self.stop_signal is None:
@@ -104,21 +104,21 @@ class _Worker:
         # an experiment's folder is known from its spec.yaml; any other config has its folder made when it runs
         folder = path.parent if path.name == experiment.SPEC and path.exists() else None
         claim = None
-        if folder is not None and os.access(folder, os.W_OK):  # else the run itself says what is wrong
+        if folder is not None and os.access(folder, os.W_OK):  # else the run itself reports what is wrong
             claim = self._claim(folder)
             if claim is None:
                 self.total.update()
                 return
-        if not self.is_warm:  # only now: a pack that comes when all is done ends at once
+        if not self.is_warm:  # only now: a pack whose experiments are all done needs no imports
             _warm_up([path, *self.waiting[-SAMPLED:]])
             self.is_warm = True
         child = _Child(path, folder, claim, self.run, self.free_rows.pop())
         self.children[child.process.sentinel] = child
-        if self.stop_signal is not None and not child.told:  # it came while the child was made
-            child.tell(self.stop_signal)
+        if self.stop_signal is not None and not child.signalled:  # it came while the child was made
+            child.send(self.stop_signal)
 
     def _claim(self, folder: Path) -> Claim | None:
-        """None if there is nothing to do for us."""
+        """None if the experiment is not ours to run."""
         if self.shared and experiment.has_ended(folder):
             return None
         claim = claims.take(folder)
@@ -143,7 +143,7 @@ class _Worker:
         number = signum if self.stop_signal is None else signal.SIGKILL
         self.stop_signal = self.stop_signal or signum
         for child in self.children.values():
-            child.tell(number)
+            child.send(number)
 
 
 class _Child:
@@ -156,7 +156,7 @@ class _Child:
         self.folder = folder
         self.claim = claim
         self.is_lost = False
-        self.told: int | None = None  # the signal that it was stopped with
+        self.signalled: int | None = None  # the signal that it was stopped with
         self.name = folder.name if folder else path.name
         self.started = time.monotonic()
         self.process = multiprocessing.get_context("fork").Process(
@@ -176,19 +176,19 @@ class _Child:
             self.bar.update(state["step"] - self.bar.n)
             self.bar.refresh()
 
-    def tell(self, number: int) -> None:
-        """Ask it to stop."""
-        self.told = signal.SIGTERM if number == signal.SIGHUP else number
+    def send(self, number: int) -> None:
+        """Send it a signal to stop."""
+        self.signalled = number
         with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-            os.kill(self.pid, self.told)
+            os.kill(self.pid, self.signalled)
 
     def lose(self) -> None:
-        """Another worker has taken us for dead and runs the experiment now: two must not write into one folder."""
+        """Kill it: another worker considered us dead and runs the experiment, and two must not write into one folder."""
         self.is_lost = True
-        self.tell(signal.SIGKILL)
+        self.send(signal.SIGKILL)
 
     def finish(self) -> int:
-        """Its exit code, after it has ended; tells about it, and notes the death of one that could not."""
+        """Its exit code, after it has ended; prints the outcome, and stores it for a process that was killed."""
         self.process.join()
         self.bar.close()
         code = self.process.exitcode or 0
@@ -196,10 +196,12 @@ class _Child:
         if self.is_lost:
             state = {
                 "status": "lost",
-                "cause": f"no sign of life for {claims.DEAD_AFTER:.0f} s, and another process took it",
+                "cause": f"no heartbeat for {claims.DEAD_AFTER:.0f} s, and another process took it",
             }
         elif code < 0:
-            stopped = self.told == -code != signal.SIGKILL  # by us, before it could listen: it goes on another time
+            stopped = (
+                self.signalled == -code != signal.SIGKILL
+            )  # by us, before it could handle signals: it can be resumed
             again = stopped and requeue.job_to_requeue(128 - code)
             state |= {
                 "status": Status.REQUEUED if again else Status.FAILED,
@@ -219,14 +221,14 @@ class _Child:
 
 
 def _output_name() -> str:
-    """Under SLURM an experiment's output is called as if it had a job of its own."""
+    """Under SLURM an experiment's output has the name that it has in a job for itself."""
     job_id = experiment.slurm_job_id()
     return f"{job_id}.out" if job_id else LOCAL_OUTPUT
 
 
 def _stop_without(worker: int) -> None:
-    """Asks this process to stop when the worker has died: nobody touches its claim any more, and another
-    worker would run the experiment as well. (Linux's PDEATHSIG may come several times, and the second one kills.)"""
+    """Stop this process when the worker has died: its claim is no longer touched, and another worker would run the
+    experiment as well. (Linux's PDEATHSIG may come several times, and the second one kills.)"""
     while os.getppid() == worker:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -235,7 +237,7 @@ def _stop_without(worker: int) -> None:
 def _child_main(path: Path, run: Callable[[Path], int], folder: Path | None, worker: int) -> None:
     os.setpgid(0, 0)  # Ctrl-C reaches the worker alone, which passes it on once
     threading.Thread(target=_stop_without, args=(worker,), daemon=True).start()
-    for number in (*STOP_SIGNALS, signal.SIGHUP):
+    for number in stop_signals():
         signal.signal(number, signal.SIG_DFL)
     if folder is not None:
         with (folder / _output_name()).open("a") as output:

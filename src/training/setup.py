@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import secrets
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -49,12 +52,13 @@ def set_up(config: Config) -> Setup:
     Raises ValueError if the device cannot be used, or the folder cannot be written or is in use.
     """
     folder = _make_folder(config)
-    earlier = experiment.earlier_config(folder) if config.resume == "auto" else {}
-    seeds = [
-        earlier.get(key, secrets.randbelow(2**31)) if (seed := getattr(config, key)) is None else seed
-        for key in ("seed_model", "seed_training")
-    ]
-    return Setup(folder, choose_device(config.device), *seeds)
+    earlier = experiment.read_options(folder, experiment.CONFIG) if config.resume == "auto" else {}
+    return Setup(
+        folder,
+        choose_device(config.device),
+        _seed(config.seed_model, earlier.get("seed_model")),
+        _seed(config.seed_training, earlier.get("seed_training")),
+    )
 
 
 def find(config: Config, setup: Setup, data: Data, model: nn.Module, output_dim: int, metrics: Metrics) -> Found:
@@ -84,6 +88,12 @@ def find(config: Config, setup: Setup, data: Data, model: nn.Module, output_dim:
     )
 
 
+def write_record(config: Config, folder: Path, record: Mapping[str, Any]) -> None:
+    """Write config.yaml, and spec.yaml where an earlier request in this folder was another one."""
+    _write_spec(config, folder)
+    files.write_text(folder / experiment.CONFIG, yaml_io.dump(dict(record)))
+
+
 def choose_device(name: str | None) -> torch.device:
     """The device of that name; without one, cuda where there is one, else cpu. Raises ValueError."""
     if name is None:
@@ -96,6 +106,11 @@ def choose_device(name: str | None) -> torch.device:
     return device
 
 
+def _seed(*seeds: int | None) -> int:
+    """The first that is not null; drawn if all are."""
+    return next((seed for seed in seeds if seed is not None), secrets.randbelow(2**31))
+
+
 def _make_folder(config: Config) -> Path:
     """The run's folder, with its spec.yaml; emptied of an earlier run's results where resume is `never`."""
     if config.output_dir is None:
@@ -105,21 +120,32 @@ def _make_folder(config: Config) -> Path:
         folder = Path(config.output_dir)
     if experiment.runs_here(folder):
         raise ValueError(f"{folder} is being run already, by process {experiment.read_state(folder)['pid']}")
-    defaults = config_module.to_dict(Config()) | {"resume": config.resume}
-    spec = {key: value for key, value in config_module.to_dict(config).items() if value != defaults[key]}
-    spec["output_dir"] = str(folder.absolute())  # the spec may be run from elsewhere
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_litter(folder)
         (folder / experiment.LOG).touch()
-        if config.resume == "never" or not (folder / experiment.SPEC).exists():
-            files.write_text(folder / experiment.SPEC, yaml_io.dump(spec))
+        if config.resume == "never":
+            for name in (experiment.DONE, experiment.STATS, experiment.SPEC):
+                (folder / name).unlink(missing_ok=True)
+            for weights in folder.glob("*checkpoint*.pt"):
+                weights.unlink()
+        if not (folder / experiment.SPEC).exists():
+            _write_spec(config, folder)
     except OSError as error:
         raise ValueError(f"output_dir {folder} cannot be written: {error.strerror}") from None
-    if config.resume == "never":
-        for name in (experiment.DONE, experiment.CHECKPOINT, experiment.BEST_CHECKPOINT, experiment.STATS):
-            (folder / name).unlink(missing_ok=True)
     return folder
+
+
+def _write_spec(config: Config, folder: Path) -> None:
+    """Write spec.yaml, what is asked for, unless the file asks for the same already."""
+    own = {"output_dir": str(folder.absolute()), "resume": Config().resume}  # it may be run from elsewhere, and again
+    asked = config_module.to_dict(config) | own
+    with contextlib.suppress(config_module.ConfigError):  # there is none, or one that cannot be run
+        if config_module.to_dict(config_module.load(folder / experiment.SPEC)) | own == asked:
+            return
+    defaults = config_module.to_dict(Config())
+    changed = {key: value for key, value in asked.items() if value != defaults[key]}
+    files.write_text(folder / experiment.SPEC, yaml_io.dump(changed))
 
 
 def _versions() -> dict[str, str]:

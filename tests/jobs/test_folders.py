@@ -89,7 +89,7 @@ def test_the_folder_holds_the_specification_the_code_the_environment_and_the_exp
     assert re.fullmatch(r"\d\d-\d\d-\d\d-grid", folder.name)
     assert (folder / "job.yaml").read_text() == job_file.read_text()
     assert (folder / "code" / "submit_multiple.py").is_file()
-    assert (folder / "code" / "src" / "config.py").is_file()
+    assert (folder / "code" / "src" / "config" / "options.py").is_file()
     environment = (folder / "environment.txt").read_text()
     assert f"torch=={__import__('importlib.metadata').metadata.version('torch')}" in environment
     experiments = folders.experiment_folders(folder)

@@ -161,7 +161,7 @@ def test_reuse_copies_what_another_job_has_finished_and_starts_the_rest(
 ) -> None:
     submit(write_job(tmp_path, "first", base_lr=[0.1, 0.2, 0.3]))
     source = newest(tmp_path, "first") / "1_lr=0.2"
-    options = {key: value for key, value in folders.options_of(source).items() if key != "output_dir"}
+    options = {key: value for key, value in experiment.read_options(source).items() if key != "output_dir"}
     make_experiment(tmp_path / "finished", options)
     (tmp_path / "finished" / experiment.BEST_CHECKPOINT).write_bytes(b"weights")
     shutil.copytree(tmp_path / "finished", source, dirs_exist_ok=True)
@@ -174,7 +174,7 @@ def test_reuse_copies_what_another_job_has_finished_and_starts_the_rest(
     assert experiment.read_state(copy)["reused_from"] == str(source)
     assert (copy / experiment.STATS).read_bytes() == (source / experiment.STATS).read_bytes()
     assert (copy / experiment.BEST_CHECKPOINT).samefile(source / experiment.BEST_CHECKPOINT)
-    assert folders.options_of(copy)["output_dir"] == str(copy)
+    assert experiment.read_options(copy)["output_dir"] == str(copy)
 
     folders.delete_job_folder(source.parent)
     assert read_experiments(copy.parent, only_done=True).index.tolist() == [str(copy)]

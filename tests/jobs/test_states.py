@@ -29,7 +29,7 @@ from src.jobs.states import State, read_outcomes
         ({"status": "pending", "comment": "grid ab"}, ("PENDING", "Priority"), (State.QUEUED, "Priority")),
         ({"status": "pending", "job_id": "7"}, ("RUNNING", "None"), (State.RUNNING, "starting")),
         (RUNNING | FRESH, ("RUNNING", "None"), (State.RUNNING, "")),
-        (RUNNING | OLD, ("RUNNING", "None"), (State.RUNNING, "no heartbeat for 2.8 h")),
+        (RUNNING | OLD, ("RUNNING", "None"), (State.RUNNING, "no heartbeat for 2.3 days")),
         (RUNNING | OLD, ("PENDING", "NodeDown"), (State.REQUEUED, "NodeDown")),
         (RUNNING | OLD, ("SUSPENDED", "None"), (State.RUNNING, "suspended")),
         ({"status": "requeued", "job_id": "7"}, ("PENDING", "BeginTime"), (State.REQUEUED, "BeginTime")),
@@ -62,7 +62,7 @@ def test_nothing_is_called_lost_for_being_absent_from_one_listing(
     listings[:] = [[], []]
     lost = outcome(folder)
     assert (lost.state, lost.cause) == (State.LOST, Cause.LOST)
-    assert "no heartbeat for 2.8 h" in lost.text
+    assert "no heartbeat for 2.3 days" in lost.text
 
     listings[:] = [[]]
     assert outcome(write(folder, **RUNNING, **FRESH)).state == State.RUNNING  # its heart beats: no second look
@@ -135,18 +135,18 @@ def test_while_slurm_does_not_answer_the_folders_are_reported_and_nothing_is_cal
     outcomes = read_outcomes(folders)
     assert [outcome.state for outcome in outcomes.all] == [state for _, state in reported]
     assert "squeue does not answer: slurm_load_jobs error" in outcomes.problem
-    assert outcomes.all[2].note == "no heartbeat for 2.8 h"
+    assert outcomes.all[2].note == "no heartbeat for 2.3 days"
 
 
 def test_without_slurm_a_process_of_this_machine_that_is_gone_is_lost_and_silence_elsewhere_is_reported(
     stub: SlurmStub, tmp_path: Path
 ) -> None:
-    here = {"status": "running", "host": socket.gethostname(), **{"heartbeat": ago(10_000)}}
+    here = {"status": "running", "host": socket.gethostname(), **{"heartbeat": ago(200_000)}}
     assert outcome(write(tmp_path / "job" / "0", **here, pid=os.getppid())).state == State.RUNNING
     gone = outcome(write(tmp_path / "job" / "1", **here, pid=2**22 + 1))
     assert (gone.state, gone.cause) == (State.LOST, Cause.LOST)
     elsewhere = outcome(write(tmp_path / "job" / "2", status="running", pid=1, **OLD))
-    assert (elsewhere.state, elsewhere.note) == (State.RUNNING, "no heartbeat for 2.8 h")
+    assert (elsewhere.state, elsewhere.note) == (State.RUNNING, "no heartbeat for 2.3 days")
     assert stub.calls_of("squeue") == []  # nothing was ever given to SLURM
 
 
