@@ -2,9 +2,9 @@
 # make test        set up, run the test suite on all cores, list its slowest tests
 # make test-slurm  install SLURM (Debian, Ubuntu; as root) and run the tests that need a real one
 # make faults      kill runs at a hundred random instants, resume them, compare every number
-# make lint        style, types, who may import whom, generated files in step
-# make docs        write docs/options.md and the JSON schemas anew from Config
-# make clean       delete what these made: .venv and caches; runs/ and data/ stay
+# make lint        style, types, who may import whom, generated files up to date
+# make docs        write docs/options.md and the JSON schemas from Config
+# make clean       delete .venv and caches; runs/ and data/ stay
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,10 +48,10 @@ clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One pip command for all packages: torch, torchvision and timm must be chosen together.
+# One pip command for all packages: torch, torchvision and timm must be resolved together.
 $(VENV)/core: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
-	"Python 3.11, 3.12 or 3.13 is needed and this is %d.%d; name another one: make PYTHON=python3.12 ..." % v)'
+	"Python 3.11, 3.12 or 3.13 is needed and this is %d.%d; select another one: make PYTHON=python3.12 ..." % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

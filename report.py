@@ -2,7 +2,7 @@
 
 Prints how many experiments are in which state, what runs and waits, why some failed and what these have in
 common, and a table with the best experiment first; draws the learning curves into
-<JOB_FOLDER>/learning_curves.png. Changes nothing else. It believes the folders, reconciled with SLURM's queue.
+<JOB_FOLDER>/learning_curves.png. Changes nothing else. States come from the folders, reconciled with SLURM's queue.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ MAX_CELL = 24
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code: 0; 2 if a folder is no job."""
-    parser = argparse.ArgumentParser(description="Say what became of a job's experiments, and draw their curves.")
+    """Exit code: 0; 2 if a folder is not a job's."""
+    parser = argparse.ArgumentParser(description="Show what became of a job's experiments, and draw their curves.")
     parser.add_argument("jobs", nargs="+", metavar="JOB_FOLDER", type=Path, help="folder that submit_multiple.py made")
     parser.add_argument(
         "--watch",
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         nargs="?",
         const=30,
         metavar="SECONDS",
-        help="say it again every so many seconds (30), until nothing runs or waits; without the table and the curves",
+        help="repeat the overview every SECONDS (default: 30) until nothing runs or waits; without the table and the curves",
     )
     options = parser.parse_args(arguments)
     if options.watch is not None and options.watch < 1:
@@ -76,7 +76,7 @@ def _report(jobs: list[Path]) -> int:
 
 
 def _watch(jobs: list[Path], seconds: float) -> int:
-    """Shows the overview again and again, until all has ended or somebody presses Ctrl-C."""
+    """Shows the overview again and again, until nothing runs or waits, or until Ctrl-C."""
     try:
         while True:
             outcomes = {job: read_outcomes(find_experiments([job])) for job in jobs}
@@ -94,7 +94,7 @@ def _watch(jobs: list[Path], seconds: float) -> int:
 
 
 def with_states(big_df: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
-    """`status` as SLURM and the heartbeats have it, and not as the experiments last had it."""
+    """big_df with the `status` after SLURM and the heartbeats, instead of the last one that each experiment wrote."""
     states = {str(outcome.folder): str(outcome.state) for outcome in outcomes.all}
     return big_df.assign(
         status=[states.get(path, status) for path, status in zip(big_df.index, big_df["status"], strict=True)]
@@ -102,7 +102,7 @@ def with_states(big_df: pd.DataFrame, outcomes: Outcomes) -> pd.DataFrame:
 
 
 def table(big_df: pd.DataFrame) -> list[str]:
-    """A line an experiment, the best first: its number, what varies, its state and epochs, its final metrics."""
+    """A line an experiment, best first: its number, the options that vary, its state and epochs, its final metrics."""
     judged_by = metrics(big_df)
     if judged_by:
         best_first = final(big_df, judged_by[0]).sort_values(
@@ -137,11 +137,11 @@ def table(big_df: pd.DataFrame) -> list[str]:
 
 
 def draw(job: Path, big_df: pd.DataFrame) -> str:
-    """Draws the learning curves into the job's folder; a sentence that says where they are, or why not."""
+    """Draws the learning curves into the job's folder; returns a sentence that says where they are, or why not."""
     columns = metrics(big_df)
     if not columns or not any(len(series) for series in big_df["epoch"]):
         return "No epoch has ended yet: there are no curves to draw."
-    from src.plots import learning_curves, main_axes  # matplotlib takes a while
+    from src.plots import learning_curves, main_axes  # here: importing matplotlib takes a while
 
     hue, facet_by = main_axes(big_df)
     shown = list(dict.fromkeys([*(name for name in columns if name == "train/loss"), columns[0]]))
@@ -155,7 +155,7 @@ def draw(job: Path, big_df: pd.DataFrame) -> str:
 
 
 def _fitting(widths: dict[str, int], first: list[str]) -> list[str]:
-    """The columns that fit a line: those named in `first`, then from left to right."""
+    """The columns that fit into a line: those in `first`, then the others from left to right."""
     room, fitting = WIDTH, set()
     for name in sorted(widths, key=lambda name: name not in first):
         if widths[name] <= room:
@@ -173,5 +173,5 @@ def _cell(value: Any, is_metric: bool) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `report.py ... | head` ends quietly
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `report.py ... | head` ends without an error
     sys.exit(main())

@@ -17,14 +17,14 @@
 #SBATCH --mem=8G
 
 # Hours, minutes and seconds; short ones start sooner. An experiment that takes longer saves its state
-# before the limit, goes back into the queue, and goes on from there.
+# before the limit, requeues itself and resumes.
 #SBATCH --time=24:00:00
 
 # Start again after a preemption or the failure of a node.
 #SBATCH --requeue
 
-# SLURM runs a copy of this script, so $0 does not say where the project is. What the experiment runs is
-# the snapshot beside its folder: the code as it was at submission. `exec` puts Python in the place of
-# this shell, so that SLURM's signals reach it. "$@" is the experiment's spec.yaml; with --array and --pack
-# it is a list of experiments, of which train.py takes its own, and what else train.py has to know.
+# SLURM runs a copy of this script, so $0 is not in the project. The experiment runs the snapshot beside its
+# folder: the code at submission. `exec` replaces this shell by Python, so that SLURM's signals reach Python.
+# "$@" is the experiment's spec.yaml; with --array and --pack it is a list of experiments, from which train.py
+# takes its own, and further options of train.py.
 exec "${EXPERIMENT_PYTHON:-python}" "$(dirname "$1")/../code/train.py" "$@"

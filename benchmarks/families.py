@@ -1,16 +1,15 @@
-"""Every family of data and of models once, on small data that are made here: no network.
+"""Every family of data and of models once, on small data that are made here, without a network.
 
-    python benchmarks/families.py [--readme]
+    python benchmarks/families.py [--write]
 
-The families' own loading code runs, on files of the published formats. Prints a Markdown table: what was run, where
+The loading code of each family runs on files of the published formats. Prints a Markdown table: what was run, where
 it is tested, the seconds of reading, training and evaluating, and the test accuracy after the steps.
-`--readme` puts the table into README.md.
+`--write` also writes the table into docs/models.md.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -34,12 +33,13 @@ IMAGE_NET = {"model": "tiny/lenet", "batch_size": 50, "train_length": 8, "base_l
 ADAMW = {"optim_alg": "adamw", "base_lr": 0.003, "batch_size": 32, "train_length": 8}
 CUT = {"data_splits_map": {"train": "train[:80%]", "test": "train[80%:]"}}
 FOLDERS = {"data_splits_map": {"train": "train", "test": "val"}}
-MARKS = ("<!-- families: python benchmarks/families.py --readme -->", "<!-- end of families -->")
+PAGE = ROOT / "docs" / "models.md"
+MARKS = ("<!-- families: python benchmarks/families.py --write -->", "<!-- end of families -->")  # around the table
 
 
 @dataclass
 class Case:
-    """`make(stack, folder)` makes the data, and returns the options that run them."""
+    """A row of the table. `make(stack, folder)` makes the data, and returns the options of the run."""
 
     title: str  # data; model
     test: str
@@ -203,7 +203,7 @@ def run(case: Case) -> str:
         *_, (stats, _) = experiment_generator(configs.build(options))
         seconds = time.perf_counter() - start
     accuracy = stats["test/last/accuracy"].iloc[-1]
-    test = f"[{Path(case.test).name}]({case.test})"
+    test = f"[{Path(case.test).name}]({os.path.relpath(ROOT / case.test, PAGE.parent)})"
     return f"| {case.title} | {test} | {seconds:.1f} | {stats['step'].iloc[-1]} | {accuracy:.1%} |"
 
 
@@ -213,11 +213,10 @@ def main(arguments: list[str]) -> int:
     for case in CASES:
         lines.append(run(case))
         print(lines[-1], flush=True)
-    if "--readme" in arguments:
-        readme = ROOT / "README.md"
-        table = "\n".join([MARKS[0], *lines, MARKS[1]])
-        pattern = re.compile(f"{re.escape(MARKS[0])}.*?{re.escape(MARKS[1])}", re.DOTALL)
-        readme.write_text(pattern.sub(lambda _: table, readme.read_text()))
+    if "--write" in arguments:
+        before, _, rest = PAGE.read_text().partition(MARKS[0])
+        _, _, after = rest.partition(MARKS[1])
+        PAGE.write_text(before + "\n".join([MARKS[0], *lines, MARKS[1]]) + after)
     return 0
 
 

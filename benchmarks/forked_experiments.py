@@ -1,9 +1,9 @@
-"""Tiny experiments in processes forked from a warm one, against a fresh process for each.
+"""Tiny experiments in processes forked from one that has imported torch, against a fresh process for each.
 
     python benchmarks/forked_experiments.py [N] [ROUNDS]
 
-Both sides run the same N experiments (linear on digits, one epoch), one at a time, in turn for ROUNDS rounds.
-Prints the CPU seconds and the wall seconds of an experiment, and their ratios: median, least and largest.
+Both sides run the same N experiments (linear on digits, one epoch), one at a time, alternately for ROUNDS rounds.
+Prints the CPU seconds and the wall seconds of an experiment, and their ratios: median, smallest and largest.
 """
 
 from __future__ import annotations

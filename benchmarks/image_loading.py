@@ -1,10 +1,10 @@
-"""Batches of images that are kept in memory, against those that a DataLoader's workers read.
+"""Batches of images in memory, against batches that the workers of a DataLoader read.
 
     python benchmarks/image_loading.py [N] [ROUNDS]
 
-Both sides give the same batches of N made images of CIFAR's shape, as they are and with hflip and
-random_crop_padding, one pass in turn for ROUNDS rounds; a first pass, in which the workers start, is not counted.
-Prints the seconds of a pass, and their ratio: median, least and largest.
+Both sides give the same batches of N artificial images of CIFAR's shape, without augmentation and with hflip and
+random_crop_padding, alternately one pass each for ROUNDS rounds; a first pass, in which the workers start, is not
+counted. Prints the seconds of a pass, and their ratio: median, smallest and largest.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(n: int = 10_000, rounds: int = 5) -> None:
             seconds: dict[str, list[float]] = {side: [] for side in SIDES}
             for _ in range(rounds):
                 for side, options in SIDES.items():
-                    # one side at a time: workers read ahead, and would take the other's processor
+                    # one side at a time: workers read ahead, and would use the CPU of the other side
                     steps = batches(folder, **options, **augmentation)
                     seconds_of_pass(steps, n_steps)
                     seconds[side].append(seconds_of_pass(steps, n_steps))

@@ -1,14 +1,14 @@
-"""A linear model on sparse data, held sparse against held dense, at the size of rcv1.
+"""A linear model on sparse data, stored as sparse against stored as dense, at the size of rcv1.
 
     python benchmarks/sparse_linear.py [ROUNDS]
 
 Makes 20,000 samples of 47,236 features, of which 0.16% are not zero (76 a sample), in a file of libsvm's format
-packed by bzip2, and
+compressed by bzip2, and
 
-1. trains an epoch on it by `python train.py`: prints the peak memory and the seconds of the whole process;
-2. times train_batches + train_step on both sides in turn, one thread, sgd with momentum: prints the milliseconds of
-   CPU an optimizer step takes, and the ratio of each round: median, least and largest. Holding the data dense takes
-   3.8 GB, 8 GB while they are read.
+1. trains an epoch on it with `python train.py`: prints the peak memory and the seconds of the whole process;
+2. times train_batches + train_step on both sides alternately, one thread, sgd with momentum: prints the milliseconds
+   of CPU of an optimizer step, and the ratio of each round: median, smallest and largest. The dense data take 3.8 GB,
+   8 GB while they are read.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ CASES = ((128, 2), (256, 2), (512, 2), (2048, 2), (128, 53))  # batch size, clas
 
 
 def make_file(path: Path) -> None:
-    """Labels -1 and 1 by the side of a random plane that a sample lies on."""
+    """Labels -1 and 1: the side of a random plane that a sample is on."""
     from sklearn.datasets import dump_svmlight_file
 
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def make_file(path: Path) -> None:
 
 
 def train(path: Path, folder: Path) -> tuple[float, float]:
-    """Peak memory in GB and wall seconds of one epoch by the command line."""
+    """Peak memory in GB and wall seconds of one epoch with the command line."""
     (folder / "cfg.yaml").write_text(
         f"dataset: libsvm/{path}\ndata_splits_map: {{train: 'train[:90%]', test: 'train[90%:]'}}\nmodel: linear\n"
         f"batch_size: 128\nbase_lr: 10\ntrain_length: 1\noutput_dir: {folder / 'run'}\n"
@@ -72,7 +72,7 @@ def train(path: Path, folder: Path) -> tuple[float, float]:
 
 
 class Side:
-    """Optimizer steps on one form of the data."""
+    """Optimizer steps on the data in one form."""
 
     def __init__(self, data: Data, config: Config, n_classes: int) -> None:
         train = data.splits["train"]
@@ -88,7 +88,7 @@ class Side:
         self.batches = train_batches(self.data.splits["train"], config, torch.device("cpu"), seed=0)
 
     def step_ms(self, seconds: float) -> float:
-        """Milliseconds of CPU a step, of as many steps as fit into `seconds`."""
+        """Milliseconds of CPU a step, over the steps that fit into `seconds`."""
         start, n_steps = time.process_time(), 0
         while time.process_time() - start < seconds:
             train_step(self.model, self.model, self.loss_fn, self.optimizer, next(self.batches), self.metrics)
@@ -101,7 +101,7 @@ def main(rounds: int = 9) -> None:
         path = Path(name) / "made.svm.bz2"
         make_file(path)
         peak, seconds = train(path, Path(name))
-        print(f"train.py, one epoch from {path.name}: {peak:.2f} GB at most, {seconds:.1f} s", flush=True)
+        print(f"train.py, one epoch from {path.name}: {peak:.2f} GB at its peak, {seconds:.1f} s", flush=True)
 
         options = {"dataset": f"libsvm/{path}", "data_splits_map": {"train": "train"}, "seed_training": 0}
         held_sparse = load_data(configs.build(options))

@@ -1,7 +1,7 @@
-"""Writes what follows from Config: options.md, and the schemas with which editors complete and check YAML files.
+"""Writes the files that are derived from Config: options.md, and the schemas with which editors check YAML files.
 
 python docs/generate.py            writes docs/options.md, config.schema.json and job.schema.json
-python docs/generate.py --check    writes nothing; exit code 1 if a file is not what would be written
+python docs/generate.py --check    writes nothing; exit code 1 if a file is out of date
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from src import config, families  # noqa: E402 - after the path that they are found on
+from src import config, families  # noqa: E402 - after sys.path is set
 
 DEFAULTS = config.to_dict(config.Config()) | dict.fromkeys(config.FILLED)
 SETTABLE = list(config.OPTIONS)
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
-# option: (form, example, meaning), for the values that are small languages. The tests read every example.
+# option: (form, example, meaning), for values with a grammar. The tests parse every example.
 GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
     "data_splits_map": [
         ("`split`", "train", "all of a split of the data set"),
-        ("`split[a%:b%]`", "train[:80%]", "a part of it, in percent; either bound may be left out"),
+        ("`split[a%:b%]`", "train[:80%]", "a part of it, in percent; either bound may be omitted"),
         ("`split[a:b]`", "train[1000:-500]", "a part of it, by position; negative positions count from the end"),
         ("`one+other`", "train[80%:]+test", "one after the other"),
     ],
@@ -52,21 +52,21 @@ FAMILIES = families.TABLES
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the documents that follow from Config.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of step")
+    parser = argparse.ArgumentParser(description="Write the documents that are derived from Config.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
     check = parser.parse_args().check
-    out_of_step = [path for path, text in documents().items() if not path.exists() or path.read_text("utf-8") != text]
-    for path in out_of_step:
+    outdated = [path for path, text in documents().items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in outdated:
         if not check:
             path.write_text(documents()[path], "utf-8")
         print(
-            f"{path.relative_to(DOCS.parent)} {'is out of step: run python docs/generate.py' if check else 'written'}"
+            f"{path.relative_to(DOCS.parent)} {'is out of date: run python docs/generate.py' if check else 'written'}"
         )
-    return 1 if check and out_of_step else 0
+    return 1 if check and outdated else 0
 
 
 def documents() -> dict[Path, str]:
-    """Every generated file and its text."""
+    """Each generated file and its text."""
     return {
         DOCS / "options.md": options_md(),
         DOCS / "config.schema.json": json.dumps(config_schema(), indent=1) + "\n",
@@ -93,7 +93,7 @@ def options_md() -> str:
             if field.metadata["section"] == section:
                 cells = [f"`{name}`", config.type_name(name), f"`{_default(name)}`"]
                 lines.append(_row([*cells, field.metadata["meaning"] + _limits(field.metadata)]))
-    lines += ["", "## Values with a form of their own"]
+    lines += ["", "## Values with a grammar"]
     for option, forms in GRAMMARS.items():
         lines += ["", f"### {option}", "", "| form | example | meaning |", "| --- | --- | --- |"]
         lines += [_row([form, f"`{example}`", meaning]) for form, example, meaning in forms]
@@ -113,7 +113,7 @@ def _row(cells: list[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    """Markdown reads < > and * outside of backticks as its own, and | as the end of a cell anywhere in a table."""
+    """Escape < > and * outside of backticks, and |, which ends a cell of a table even inside them."""
     escaped = re.sub(r"(`[^`]*`)|([<>*])", lambda match: match[1] or f"\\{match[2]}", text)
     return escaped.replace("|", r"\|")
 
@@ -122,15 +122,15 @@ def _limits(metadata: Mapping[str, Any]) -> str:
     if metadata["choices"]:
         return f" ({', '.join(f'`{choice}`' for choice in metadata['choices'])})"
     limits = [("at_least", "at least"), ("above", "above"), ("at_most", "at most")]
-    said = [f"{words} {metadata[key]}" for key, words in limits if metadata[key] is not None]
-    return f" ({', '.join(said)})" if said else ""
+    parts = [f"{words} {metadata[key]}" for key, words in limits if metadata[key] is not None]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 # --- schemas ------------------------------------------------------------------------------------------
 
 
 def config_schema() -> dict[str, Any]:
-    """Of a config file: any of the options that can be set, and `base`."""
+    """The schema of a config file: any of the options that can be set, and `base`."""
     base = {
         "description": "file, or files, to start from, relative to this one",
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
@@ -162,7 +162,7 @@ def job_schema() -> dict[str, Any]:
         "properties": axes,
         "patternProperties": {
             "^LIST": {
-                "description": "dictionaries like parameters: what they expand to, together, is one axis of the grid",
+                "description": "dictionaries like parameters: the union of their experiments is one axis of the grid",
                 "type": "array",
                 "items": {"$ref": "#/$defs/parameters"},
                 "minItems": 1,
@@ -204,7 +204,7 @@ def _documented(name: str) -> dict[str, Any]:
 
 
 def _names(option: str) -> str:
-    """A regular expression for the names that an option's families have."""
+    """A regular expression for the names of an option's families."""
     known = (
         prefix + (f"{family.separator}({family.rest})" if family.rest else "")
         for prefix, family in families.TABLES[option].items()
@@ -227,7 +227,7 @@ def _value(name: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": [kind, "null"] if nullable else kind}
     if kind == "array":
         schema["items"] = {"type": plain[typing.get_args(hint)[0]]}
-    if name in ("loss", "metrics"):  # their names are few; those of other families are too many for a pattern
+    if name in ("loss", "metrics"):  # few names; the other families have too many for a pattern
         (schema["items"] if kind == "array" else schema)["pattern"] = _names(name)
     limits = config.FIELDS[name].metadata
     if limits["choices"]:

@@ -1,7 +1,7 @@
-"""The small languages inside config values: what `step_30_0.1` or `train[:80%]` say, parsed once, here.
+"""The small languages inside config values: the meaning of `step_30_0.1` or `train[:80%]`.
 
-No torch: a grid is checked on a login node with these functions, and the rooms that build schedules,
-averages and splits call the same ones. Every parser raises ValueError with a full sentence.
+A grid is checked on a login node with these functions, so they import no torch; the rooms that build schedules,
+averages and splits call the same functions. Every parser raises ValueError with a full sentence.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def parse_betas(momentum: Any) -> tuple[float, float | None]:
             raise ValueError
         parts = [float(part) for part in momentum.split(",")] if isinstance(momentum, str) else [float(momentum)]
     except (TypeError, ValueError):
-        raise ValueError(f"momentum {momentum!r} is neither a number nor 'beta1,beta2'") from None
+        raise ValueError(f"momentum {momentum!r} is not a number and not 'beta1,beta2'") from None
     if len(parts) > 2 or not all(0 <= part < 1 for part in parts):
         raise ValueError(f"momentum {momentum!r} must be one number, or 'beta1,beta2', each in [0, 1)")
     return parts[0], parts[1] if len(parts) == 2 else None
@@ -73,7 +73,7 @@ def parse_averaging(text: str) -> tuple[str, float]:
 
 # --- splits -----------------------------------------------------------------------------------------
 
-ALL = "all"  # every split of the data set, one after another
+ALL = "all"  # the split expression for every split of the data set, one after another
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class Bound:
         return f"{self.value}{self.unit}"
 
     def index(self, n: int, shards: Sequence[int] | None, whole_percents: bool) -> int:
-        """Position among n examples, in files of `shards` examples each; may lie outside. Raises ValueError."""
+        """Position among n examples, stored in files of `shards` examples each; may be out of range. Raises ValueError."""
         if self.unit == "shard":
             if shards is None:
-                raise ValueError("cuts at shards, and this data set is not stored in such files; use % or numbers")
+                raise ValueError("cuts at shards, and this data set is not stored in shards; use % or numbers")
             if abs(self.value) > len(shards):
-                raise ValueError(f"names shard {self.value:g}, and there are {len(shards)}")
+                raise ValueError(f"names shard {self.value:g}, and the split has {len(shards)}")
             return sum(shards[: int(self.value)])
         if self.unit == "%":
             index = int(self.value * (n // 100)) if whole_percents else round(self.value * n / 100.0)
@@ -103,12 +103,12 @@ class Bound:
 
 @dataclass(frozen=True)
 class Slice:
-    """A part of one split of a source, such as `train[:80%]`; the split `all` is all that the data set has."""
+    """A part of one split of a source, such as `train[:80%]`; the split `all` is every split of the data set."""
 
     split: str
     start: Bound | None = None
     stop: Bound | None = None
-    whole_percents: bool = False  # 1% is n // 100 examples and the rest is dropped, instead of rounding each bound
+    whole_percents: bool = False  # 1% is n // 100 examples and the rest is dropped; else each bound is rounded
 
     def __str__(self) -> str:
         if self.start is None and self.stop is None:
@@ -117,9 +117,9 @@ class Slice:
         return self.split + bounds + "(pct1_dropremainder)" * self.whole_percents
 
     def range(self, n: int, shards: Sequence[int] | None = None) -> range:
-        """The positions it takes from a split of n examples. Raises ValueError if there are none, or too few.
+        """The positions it takes from a split of n examples. Raises ValueError for an empty slice, or one out of range.
 
-        `shards`: the number of examples in each file that the split is stored in, where it is.
+        `shards`: the number of examples in each file that the split is stored in; None if it is not stored in files.
         """
         try:
             start = self.start.index(n, shards, self.whole_percents) if self.start else 0
@@ -127,9 +127,7 @@ class Slice:
         except ValueError as error:
             raise ValueError(f"split {str(self)!r} {error}") from None
         if not 0 <= start < stop <= n:
-            raise ValueError(
-                f"split {str(self)!r} takes nothing, or more than there is: {self.split!r} has {n} examples"
-            )
+            raise ValueError(f"split {str(self)!r} is empty or out of range: {self.split!r} has {n} examples")
         return range(start, stop)
 
 
@@ -142,8 +140,8 @@ _SLICE = re.compile(
 def parse_split(text: str) -> list[Slice]:
     """`'train[80%:]+test'` -> [Slice('train', 80%, None), Slice('test')].
 
-    The grammar is tensorflow-datasets' (https://www.tensorflow.org/datasets/splits), with the rounding
-    `(pct1_dropremainder)` as Hugging Face datasets writes it. As there, a unit may be left out on one side:
+    The grammar is that of tensorflow-datasets (https://www.tensorflow.org/datasets/splits), with the rounding
+    `(pct1_dropremainder)` as in Hugging Face datasets. As in these, the unit may be missing on one side:
     `train[10:50%]` begins at 10%.
     """
     return [_parse_slice(part, text) for part in text.split("+")]
@@ -168,7 +166,7 @@ def _parse_slice(part: str, text: str) -> Slice:
     whole_percents = rounding == "pct1_dropremainder" and unit == "%"
     for bound in (begin, end):
         if bound and unit == "%" and abs(bound.value) > 100:
-            raise ValueError(f"split {text!r}: a percentage is beyond 100%")
+            raise ValueError(f"split {text!r}: a percentage is above 100%")
         if bound and whole_percents and bound.value != int(bound.value):
             raise ValueError(f"split {text!r}: pct1_dropremainder takes whole percentages")
     if split == ALL and (begin or end):
@@ -182,7 +180,9 @@ def _number(value: str, unit: str, text: str) -> int | float:
             return int(value)
         percent = float(value)
     except ValueError:
-        raise ValueError(f"split {text!r}: {value!r} is no {'percentage' if unit == '%' else 'whole number'}") from None
+        raise ValueError(
+            f"split {text!r}: {value!r} is not a {'percentage' if unit == '%' else 'whole number'}"
+        ) from None
     return int(percent) if percent.is_integer() else percent
 
 
@@ -193,9 +193,9 @@ def split_source(text: str) -> tuple[str | None, str]:
 
 
 def parse_splits_map(value: Any) -> dict[str, str]:
-    """The splits of a run, name -> expression, from a dict or from the text of one.
+    """The splits of a run, name -> expression, from a dictionary or from the text of one.
 
-    Text may be a dict literal or a call `dict(train='train[:80%]', test='test')`; it is never evaluated.
+    The text may be a literal, or a call `dict(train='train[:80%]', test='test')`; it is never run as code.
     """
     if isinstance(value, str):
         value = _literal_dict(value)
@@ -218,7 +218,7 @@ def parse_splits_map(value: Any) -> dict[str, str]:
 
 
 def _literal_dict(text: str) -> Any:
-    wrong = f"data_splits_map {text!r} is neither a dictionary nor the text of one"
+    wrong = f"data_splits_map {text!r} is not a dictionary and not the text of one"
     try:
         node = ast.parse(text.strip(), mode="eval").body
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
@@ -229,7 +229,7 @@ def _literal_dict(text: str) -> Any:
 
 
 def problem(parse: Callable[[Any], Any], value: Any) -> str:
-    """What `parse` says against `value`; empty if nothing."""
+    """The message with which `parse` rejects `value`; empty if it accepts it."""
     try:
         parse(value)
         return ""

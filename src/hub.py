@@ -1,19 +1,19 @@
-"""The Hugging Face hub where it cannot be reached: then only its cache on disk is looked at, and at once."""
+"""The Hugging Face hub without a network: only its cache on disk is read, without waiting for the network."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 
-_TIMEOUT = 5.0  # seconds that the hub has to answer in
+_TIMEOUT = 5.0  # seconds within which the hub must answer
 
 
 @contextlib.contextmanager
 def without_waiting() -> Iterator[None]:
-    """While it lasts, huggingface_hub asks the network only if the hub answers now.
+    """In the block, huggingface_hub uses the network only if the hub answers now.
 
-    Left alone it repeats each request for half a minute, file after file, before it looks into the cache or
-    gives up; and on a compute node there is often no network at all.
+    Without this it retries each request for half a minute, file after file, before it reads its cache or fails;
+    compute nodes often have no network.
     """
     with contextlib.nullcontext() if _answers() else cache_only():
         yield
@@ -21,7 +21,7 @@ def without_waiting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def cache_only() -> Iterator[None]:
-    """While it lasts, huggingface_hub never asks the network: what its cache lacks is an OSError at once."""
+    """In the block, huggingface_hub does not use the network: a file that is not in its cache is an OSError."""
     from huggingface_hub import constants
 
     was_offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
@@ -32,7 +32,7 @@ def cache_only() -> Iterator[None]:
 
 
 def cache() -> str:
-    """The folder of downloaded files, which the variables HF_HOME and HF_HUB_CACHE move."""
+    """The folder of downloaded files; the environment variables HF_HOME and HF_HUB_CACHE change it."""
     from huggingface_hub import constants
 
     return constants.HF_HUB_CACHE
@@ -43,6 +43,6 @@ def _answers() -> bool:
 
     try:
         get_session().head(constants.ENDPOINT, timeout=_TIMEOUT)
-    except Exception:  # the errors of its client, which is another library in each version
+    except Exception:  # any: the HTTP client, and so its errors, depend on the version
         return False
     return True

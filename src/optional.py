@@ -1,4 +1,4 @@
-"""Packages that only some families need: imported where they are used, and named if they are not installed."""
+"""Packages that only some families need: they are imported where they are used."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import importlib
 from types import ModuleType
 
 
-def require(module: str, package: str, wanted_by: str) -> ModuleType:
-    """The imported `module` of the optional `package`, for `wanted_by`, such as "dataset 'tfds/mnist'".
+def require(module: str, package: str, needed_by: str) -> ModuleType:
+    """Import `module` of the optional `package`; `needed_by`, such as "dataset 'tfds/mnist'", is for the message.
 
-    Raises ValueError that says what to install if the package is not there. What goes wrong inside a package
-    that is installed is no missing package, and comes through as it is.
+    Raises ValueError, which says what to install, if the package is not installed. Errors inside an installed
+    package pass through.
     """
     try:
         return importlib.import_module(module)
@@ -18,5 +18,5 @@ def require(module: str, package: str, wanted_by: str) -> ModuleType:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise
         raise ValueError(
-            f"{wanted_by} needs the package {package}: pip install -r requirements.txt -r requirements-extras.txt"
+            f"{needed_by} needs the package {package}: pip install -r requirements.txt -r requirements-extras.txt"
         ) from None

@@ -1,7 +1,7 @@
 """The figures that the notebook and report.py share, drawn from big_df (src/results.py).
 
-They are matplotlib Figures made without pyplot: no display is needed, and the calling program's backend
-and open figures are left alone. Save one with `figure.savefig("curves.png", dpi=150)`.
+They are matplotlib Figures made without pyplot: they need no display, and change neither the calling program's
+backend nor its open figures. Save one with `figure.savefig("curves.png", dpi=150)`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from src.results import final, larger_is_better, stats_columns, varying
 
 MAX_PANELS_ACROSS = 4
-MAX_IN_LEGEND = 10  # more numbers than that are shown by a colour bar
+MAX_IN_LEGEND = 10  # more numbers are shown by a colour bar
 NUMBERS = ListedColormap(colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its brightest end is hard to see on white
 WORDS = colormaps["tab10"]
 
 
 def main_axes(big_df: pd.DataFrame) -> tuple[str | None, str | None]:
-    """(hue, facet_by) that suit a job: the learning rate, or else its first axis, as colours; a short axis as facets."""
+    """A choice of (hue, facet_by): the learning rate, or else the first axis, as colours; a short axis as facets."""
     axes = varying(big_df)
     hue = "base_lr" if "base_lr" in axes else next(iter(axes), None)
-    # words before numbers: models beside each other say more than batch sizes
+    # words before numbers: a panel a model is clearer than a panel a batch size
     others = sorted((name for name in axes if name != hue), key=lambda name: bool(_is_number(pd.Series(big_df[name]))))
     return hue, next((name for name in others if len(_values(big_df[name])) <= MAX_PANELS_ACROSS), None)
 
@@ -42,8 +42,8 @@ def learning_curves(
 ) -> Figure:
     """A line for each experiment in each stats column of `columns`, coloured by the config column `hue`.
 
-    With `facet_by`, each of that column's values has a panel of its own. The limits of the y axis follow
-    the bulk of the curves; a note counts those that are out of view. Raises ValueError for unknown columns.
+    With `facet_by`, each value of that column has its own panel. The limits of the y axis exclude outliers; a
+    note counts the curves that are out of view. Raises ValueError for unknown columns.
     """
     columns = list(columns)
     _require(list(big_df.columns), hue, facet_by)
@@ -106,7 +106,7 @@ def final_against(big_df: pd.DataFrame, metric: str, parameter: str = "base_lr",
         axes.set_xscale("log")
         axes.xaxis.set_minor_formatter(NullFormatter())
         values = sorted(set(shown["x"]))
-        if len(values) <= MAX_IN_LEGEND:  # the values themselves say more than powers of ten
+        if len(values) <= MAX_IN_LEGEND:  # the values themselves are clearer than powers of ten
             axes.set_xticks(values, [_text(value) for value in values])
     _note(axes, len(big_df) - int(shown["y"].between(*limits).sum()))
     colours.explain(figure, [axes])
@@ -163,9 +163,9 @@ def _panels(count: int, across: int, size: tuple[float, float] = (4.2, 3.0)) -> 
 
 
 def _scale_and_limits(curves: Iterable[pd.Series]) -> tuple[str, tuple[float, float]]:
-    """A y axis that one bad run does not stretch: what is beyond Tukey's outer fences may be out of view.
+    """A y axis that one bad run does not stretch: values beyond Tukey's outer fences may be out of view.
 
-    The scale is logarithmic for positive values most of which span a factor of 30.
+    The scale is logarithmic if the values are positive and their middle 80% span a factor of 30.
     """
     pooled = np.concatenate([np.empty(0), *(np.asarray(curve, dtype=float) for curve in curves)])
     pooled = pooled[np.isfinite(pooled)]
@@ -176,7 +176,7 @@ def _scale_and_limits(curves: Iterable[pd.Series]) -> tuple[str, tuple[float, fl
     if scale == "log":
         pooled = np.log(pooled)
     lower, upper = np.quantile(pooled, [0.25, 0.75])
-    fence = 3 * (upper - lower) or np.inf  # half of the values are the same: no spread to judge by
+    fence = 3 * (upper - lower) or np.inf  # half of the values are equal: the spread is unknown
     bottom, top = max(pooled.min(), lower - fence), min(pooled.max(), upper + fence)
     margin = 0.05 * (top - bottom) or 0.05 * abs(top) or 0.05
     limits = np.array([bottom - margin, top + margin])
@@ -185,7 +185,7 @@ def _scale_and_limits(curves: Iterable[pd.Series]) -> tuple[str, tuple[float, fl
 
 
 def _note(axes: Axes, not_shown: int) -> None:
-    """Say how many experiments have no line or dot within the limits, so that none vanishes in silence."""
+    """Show how many experiments have no line or dot within the limits, so that no experiment is missing unnoticed."""
     if not_shown:
         text = f"{not_shown} not shown"
         axes.text(0.99, 0.99, text, transform=axes.transAxes, ha="right", va="top", fontsize=8, color="0.4")
@@ -201,7 +201,7 @@ def _require(there: list[str], *names: str | None) -> None:
 
 
 def _parts(big_df: pd.DataFrame, column: str | None) -> list[tuple[Any, pd.DataFrame]]:
-    """(value, its rows) for each distinct value of a column; everything at once without one."""
+    """(value, its rows) for each distinct value of a column; without a column, (None, all rows)."""
     if column is None:
         return [(None, big_df)]
     keys = big_df[column].map(_key)
@@ -209,14 +209,14 @@ def _parts(big_df: pd.DataFrame, column: str | None) -> list[tuple[Any, pd.DataF
 
 
 def _values(column: pd.Series) -> list[Any]:
-    """The distinct values: numbers in their order, other values as they come, a missing one last."""
+    """The distinct values: numbers sorted, other values in order of appearance, a missing value last."""
     numbers = _is_number(column)
     distinct = {_key(value): value for value in column}
     return sorted(distinct.values(), key=lambda value: (_key(value) == "null", value if numbers else 0))
 
 
 def _key(value: Any) -> str:
-    """A value as text: it may be missing, and lists and dictionaries cannot be compared."""
+    """A value as text, because a missing value, lists and dictionaries cannot be compared."""
     return "null" if pd.api.types.is_scalar(value) and pd.isna(value) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""`python/<module>:<callable>`: import a user's own model, data set or optimizer by its name."""
+"""`python/<module>:<callable>`: import a user's own data set, model, optimizer, loss or metric by its name."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def import_callable(text: str, option: str) -> Callable[..., Any]:
     what = f"{option} 'python/{text}'"
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the user's module may raise anything
+    except Exception as error:  # the user's module may raise any error
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise ValueError(
-                f"{what}: there is no module {error.name!r} in the folder of train.py, in PYTHONPATH or installed"
+                f"{what}: there is no module {error.name!r} beside train.py, in PYTHONPATH or installed"
             ) from None
         raise ValueError(f"{what}: importing {module_name!r} failed: {type(error).__name__}: {error}") from error
     found = getattr(module, attribute, None)
@@ -34,8 +34,8 @@ def import_callable(text: str, option: str) -> Callable[..., Any]:
 def call(text: str, option: str, /, *args: Any, **kwargs: Any) -> Any:
     """Import the callable `module:name` and call it.
 
-    Raises ValueError if it cannot be imported or does not take these arguments. Its own exceptions pass through,
-    because its author needs the traceback.
+    Raises ValueError if it cannot be imported or does not take these arguments. Its own exceptions pass through: the
+    author of the callable needs their traceback.
     """
     function = import_callable(text, option)
     try:

@@ -4,7 +4,7 @@
     big_df.query("base_lr < 1").groupby("model")["status"].count()
     final(big_df, "test/last/accuracy").max()
 
-Experiments that run, wait or are damaged have their row too, with what can be read of them.
+Experiments that run, wait or are damaged have a row too, with what can be read of them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def read_experiments(
     text typed), `status`, and every column of stats.csv. A cell of a stats column is a Series over the
     epochs, indexed by the stats column `index_field`; it is empty where there are no figures (yet).
 
-    What cannot be read of an experiment is missing in its row, and a warning names its folder.
-    Raises ValueError for a job that does not exist and for an `index_field` that is in no stats.csv.
+    A value that cannot be read is missing in the row of its experiment, and a warning names the folder.
+    Raises ValueError for a job that does not exist, and for an `index_field` that is not in any stats.csv.
     """
     folders = find_experiments([jobs] if isinstance(jobs, str | os.PathLike) else list(jobs))
     statuses = {folder: experiment.status(folder) for folder in folders}
@@ -47,9 +47,9 @@ def read_experiments(
     names = list(dict.fromkeys(name for frame in stats for name in frame.columns))
     if names and index_field not in names:
         raise ValueError(f"index_field {index_field!r} is not in any stats.csv; there are: {', '.join(names)}")
-    for folder, said in problems.items():
-        if said:
-            warnings.warn(f"{folder}: {'; '.join(said)}", stacklevel=2)
+    for folder, found in problems.items():
+        if found:
+            warnings.warn(f"{folder}: {'; '.join(found)}", stacklevel=2)
 
     index = pd.Index([str(folder) for folder in folders], name="path", dtype="str")
     options = list(dict.fromkeys([*config.FIELDS, *(key for values in configs for key in values)]))
@@ -63,7 +63,9 @@ def read_experiments(
 def final(big_df: pd.DataFrame, column: str) -> pd.Series:
     """The last value of each experiment's Series in a stats column; NaN where there is none."""
     if column not in stats_columns(big_df):
-        raise ValueError(f"{column!r} is no stats column; there are: {', '.join(stats_columns(big_df)) or 'none'}")
+        raise ValueError(
+            f"{column!r} is not a column of stats.csv; there are: {', '.join(stats_columns(big_df)) or 'none'}"
+        )
     return big_df[column].map(lambda series: series.iloc[-1] if len(series) else np.nan)
 
 
@@ -73,13 +75,14 @@ def stats_columns(big_df: pd.DataFrame) -> list[str]:
 
 
 def varying(big_df: pd.DataFrame) -> list[str]:
-    """The config columns that differ between experiments by intention: what a grid runs over.
+    """The options that a grid varies.
 
-    What the program fills in is excluded, and so is what it decided where an option was null: seeds that are different
-    in every experiment, and shapes that differ because data sets do (unless nothing else varies).
+    Excluded are the fields that the program fills in, and differences that it decided itself where an option was null:
+    seeds that are different in every experiment, and shapes that differ because data sets do. If nothing else differs,
+    these are returned.
     """
-    options = big_df.columns[: big_df.columns.get_loc("status")]  # behind it are figures, and what the user added
-    readable = big_df[big_df["dataset"].notna()]  # a row whose config is damaged says nothing here
+    options = big_df.columns[: big_df.columns.get_loc("status")]  # then come figures, and columns that the user added
+    readable = big_df[big_df["dataset"].notna()]  # without the rows whose config is damaged
     differ = []
     for name in (name for name in options if name not in config.FILLED and name != "output_dir"):
         column = readable[name].dropna() if name in config.DECIDED else readable[name]
@@ -91,7 +94,7 @@ def varying(big_df: pd.DataFrame) -> list[str]:
 
 
 def metric_modes(big_df: pd.DataFrame) -> dict[str, str]:
-    """The metrics of the experiments, the loss first, and whether larger (`max`) or smaller (`min`) values are better."""
+    """For each metric, the loss first, whether larger (`max`) or smaller (`min`) values are better."""
     modes: dict[str, str] = {}
     for of_run in big_df["metric_modes"].dropna():
         modes |= of_run
@@ -101,8 +104,8 @@ def metric_modes(big_df: pd.DataFrame) -> dict[str, str]:
 def metrics(big_df: pd.DataFrame) -> list[str]:
     """The stats columns that are metrics, the one to judge experiments by first.
 
-    The loss comes behind the other metrics, a validation split before test before the others before train, `last`
-    before `av`.
+    Columns of `train` come last. Within the others, and within these, the loss comes after the other metrics,
+    validation splits before test before other splits, `last` before `av`.
     """
     names = list(metric_modes(big_df))
 
@@ -115,7 +118,7 @@ def metrics(big_df: pd.DataFrame) -> list[str]:
 
 
 def larger_is_better(big_df: pd.DataFrame, column: str) -> bool:
-    """Whether a larger value of a stats column is the better one; times should be small."""
+    """Whether larger values of a stats column are better; of times, smaller ones are."""
     return metric_modes(big_df).get(column.rpartition("/")[2]) == "max" or column.endswith("per_second")
 
 
@@ -125,8 +128,8 @@ def larger_is_better(big_df: pd.DataFrame, column: str) -> bool:
 def find_experiments(jobs: list[Any]) -> list[Path]:
     """The experiment folders that `read_experiments` reads, in its order. Raises ValueError, as that does."""
     if not jobs:
-        raise ValueError("no job was named")
-    found: dict[str, Path] = {}  # by absolute path: overlapping globs name an experiment twice
+        raise ValueError("no job is given")
+    found: dict[str, Path] = {}  # by absolute path: an experiment may match several globs
     for job in jobs:
         try:
             folders = _experiments_of(Path(job))
@@ -142,11 +145,11 @@ def _experiments_of(job: Path) -> list[Path]:
         if not experiments:
             raise ValueError(f"{job} holds no experiments; it has {_names_in(job)}")
         return experiments
-    matches = [Path(match) for match in sorted(glob.glob(str(job)))]  # noqa: PTH207 - Path.glob takes no absolute one
+    matches = [Path(match) for match in sorted(glob.glob(str(job)))]  # noqa: PTH207 - Path.glob takes no absolute pattern
     experiments = [folder for match in matches if match.is_dir() for folder in _in_folder(match)]
     if not experiments:
-        said = "matches no experiment" if glob.has_magic(str(job)) else "is no folder"
-        raise ValueError(f"{job} {said}; {job.parent} has {_names_in(job.parent)}")
+        problem = "matches no experiment" if glob.has_magic(str(job)) else "is not a folder"
+        raise ValueError(f"{job} {problem}; {job.parent} has {_names_in(job.parent)}")
     return experiments
 
 
@@ -167,14 +170,14 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _names_in(folder: Path) -> str:
     names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else "nothing in it"
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "") if names else "no files"
 
 
 # --- reading ------------------------------------------------------------------------------------------
 
 
 def _read_config(folder: Path, problems: list[str]) -> dict[str, Any]:
-    """What was run, or else what was asked for; empty if neither can be read. Adds to `problems`."""
+    """config.yaml, or else spec.yaml; empty if neither can be read. Adds to `problems`."""
     run, spec = folder / experiment.CONFIG, folder / experiment.SPEC
     if run.exists():
         try:
@@ -186,7 +189,7 @@ def _read_config(folder: Path, problems: list[str]) -> dict[str, Any]:
     except ValueError as error:
         problems.append(f"{experiment.SPEC} cannot be used ({_reason(error, spec)})")
     try:
-        return config.DEFAULTS | _read_options(spec)  # an option that is misspelt does not hide the others
+        return config.DEFAULTS | _read_options(spec)  # one wrong option does not hide the others
     except ValueError:
         return {}
 
@@ -194,7 +197,7 @@ def _read_config(folder: Path, problems: list[str]) -> dict[str, Any]:
 def _read_options(path: Path) -> dict[str, Any]:
     data = yaml_io.read(path).data
     if not isinstance(data, dict):
-        raise ValueError("it holds no options")
+        raise ValueError("it has no options")
     return {str(key): value for key, value in data.items()}
 
 
@@ -210,18 +213,18 @@ def _read_stats(folder: Path, problems: list[str]) -> pd.DataFrame:
         return pd.DataFrame()
     whole, _, torn = text.rpartition(b"\n")
     if torn:
-        problems.append(f"{experiment.STATS} ends within a line, which is left out")
+        problems.append(f"{experiment.STATS} ends within a line, which is skipped")
     try:
         text_stats = pd.read_csv(io.BytesIO(whole))
         if "epoch" not in text_stats.columns or not isinstance(text_stats.index, pd.RangeIndex):
-            raise ValueError("its first line does not name its columns, or not all")
+            raise ValueError("its first line does not name all columns")
         stats = pd.DataFrame({name: _numbers(text_stats[name]) for name in text_stats.columns})
-    except ValueError as error:  # pandas' errors of parsing are ValueErrors
+    except ValueError as error:  # pandas' parser errors are ValueErrors
         problems.append(f"{experiment.STATS} is damaged ({_reason(error, path)})")
         return pd.DataFrame()
     lost = int((stats.isna() & text_stats.notna()).sum().sum())
     if lost:
-        problems.append(f"{experiment.STATS} has values that are no numbers ({lost} of {stats.size})")
+        problems.append(f"{experiment.STATS} has values that are not numbers ({lost} of {stats.size})")
     return stats
 
 
@@ -233,7 +236,7 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """The first line of a message, without the path, which the warning has named."""
+    """The first line of a message, without the path, which the warning names already."""
     return (str(error).splitlines() or [type(error).__name__])[0].removeprefix(f"{path}: ").replace(f"{path}:", "line ")
 
 
@@ -250,7 +253,7 @@ def _typed(name: str, values: list[Any], index: pd.Index) -> pd.Series:
     if kinds == {bool}:
         dtype = "boolean" if len(present) < len(values) else "bool"
     elif kinds <= {int, float} and any(abs(value) >= 2**63 for value in present if isinstance(value, int)):
-        pass  # too large for numpy's integers, and for floats without a loss
+        pass  # too large for numpy's integers, and not exact as floats
     elif kinds in ({float}, {int, float}):
         dtype = "float64"
     elif kinds == {int}:
@@ -264,7 +267,7 @@ def _cells(stats: list[pd.DataFrame], names: list[str], index_field: str) -> dic
     """Column name -> one Series for each experiment."""
     cells = {name: np.empty(len(stats), dtype=object) for name in names}
     for row, frame in enumerate(stats):
-        if index_field in frame.columns:  # a damaged line has no place on that axis
+        if index_field in frame.columns:  # without damaged lines, which have no index
             indexed = frame[frame[index_field].notna()].set_index(index_field, drop=False)
         else:
             indexed = pd.DataFrame()

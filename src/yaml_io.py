@@ -1,7 +1,7 @@
-"""YAML as data: safe, with line numbers for messages, without the two traps of YAML 1.1.
+"""YAML as data: safe, with line numbers for messages, without two traps of YAML 1.1.
 
-`1e-3` is a number here (YAML 1.1 wants `1.0e-3`), and a key set twice is an error (PyYAML keeps the
-last one in silence).
+`1e-3` is a number here (YAML 1.1 requires `1.0e-3`), and a key that is set twice is an error (PyYAML keeps the
+last one without a warning).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-Place = tuple[str | int, ...]  # where a value sits in a file: keys and list positions from the top
+Place = tuple[str | int, ...]  # where a value is in a file: keys and list positions from the top
 
-MAX_VALUES = 1_000_000  # far above any real file; stops aliases that multiply without end
+MAX_VALUES = 1_000_000  # far above any real file; rejects aliases that multiply without end
 
 
 class YamlError(ValueError):
@@ -24,12 +24,12 @@ class YamlError(ValueError):
 
 @dataclass
 class Document:
-    """What a file says, and where it says it."""
+    """The content of a file, and the line of each value."""
 
     origin: str  # the file's name, for messages
     data: Any = None  # dict, list, str, int, float, bool or None
     lines: dict[Place, int] = field(default_factory=dict)  # line (from 1) of each key or item
-    problems: list[str] = field(default_factory=list)  # keys set twice: bad, and yet the rest can be checked
+    problems: list[str] = field(default_factory=list)  # keys that are set twice: the other values can still be checked
 
     def where(self, *place: str | int) -> str:
         """`file:line` of a value, or of the nearest one around it."""
@@ -38,7 +38,7 @@ class Document:
         return f"{self.origin}:{self.lines[place]}" if place in self.lines else self.origin
 
 
-# The C parser is eight times faster; PyYAML may have been built without it.
+# The C parser is eight times faster; PyYAML may be built without it.
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """SafeLoader that reads 1e-3 as a number and leaves dates as text."""
 
@@ -55,7 +55,7 @@ _Loader.add_implicit_resolver(
 
 
 def parse(text: str, origin: str) -> Document:
-    """Read one YAML document. Raises YamlError, with `origin` and the line, on bad syntax or a tag."""
+    """Read one YAML document. Raises YamlError, with `origin` and the line, for bad syntax or a tag."""
     document = Document(origin)
     try:
         loader = _Loader(text)
@@ -72,7 +72,7 @@ def parse(text: str, origin: str) -> Document:
 
 
 def read(path: Path) -> Document:
-    """`parse` the file at `path`; a file that cannot be opened is a YamlError too."""
+    """`parse` the file at `path`. Raises YamlError, also if the file cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -92,7 +92,7 @@ def dump(data: Any) -> str:
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Writes no anchors, and quotes the strings that `_Loader` would read as numbers."""
+    """Writes no anchors, and quotes strings that `_Loader` would read as numbers."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -111,14 +111,14 @@ def _construct(loader: Any, node: yaml.Node, place: Place, document: Document) -
         return _construct_mapping(loader, node, place, document)
     try:
         return loader.construct_object(node, deep=True)
-    except ValueError:  # such as 0b_, which looks like a binary number and is none
+    except ValueError:  # such as 0b_, which YAML takes for a binary number
         line = node.start_mark.line + 1
         raise YamlError(f"{document.origin}:{line}: {node.value!r} cannot be read; quote it if it is text") from None
 
 
 def _construct_mapping(loader: Any, node: yaml.MappingNode, place: Place, document: Document) -> dict[Any, Any]:
     own = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-    loader.flatten_mapping(node)  # puts what "<<: *other" brings before the mapping's own keys
+    loader.flatten_mapping(node)  # puts the keys of "<<: *other" before the mapping's own keys
     result: dict[Any, Any] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1

@@ -1,4 +1,4 @@
-"""docs/generate.py: its files are in step with Config, and the schemas say what the program says."""
+"""docs/generate.py: its files are up to date with Config, and the schemas say what the program says."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_check_names_the_file_that_is_out_of_step_and_writes_nothing(tmp_path: P
 
     checked = generate("--check")
     assert checked.returncode == 1
-    assert "docs/options.md is out of step" in checked.stdout
+    assert "docs/options.md is out of date" in checked.stdout
     assert "schema" not in checked.stdout
     assert (docs / "options.md").read_text() == "old"
     assert generate().returncode == 0

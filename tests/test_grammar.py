@@ -132,10 +132,10 @@ def test_an_empty_slice_and_one_beyond_the_data_are_refused(text: str) -> None:
 def test_shards_need_data_that_are_stored_in_such_files() -> None:
     (part,) = parse_split("train[1shard]")
     assert part.range(30, [10, 15, 5]) == range(10, 25)
-    with pytest.raises(ValueError, match="not stored in such files"):
+    with pytest.raises(ValueError, match="not stored in shards"):
         part.range(30)
     for shards in ([30], [29, 1]):
-        with pytest.raises(ValueError, match=f"there are {len(shards)}"):
+        with pytest.raises(ValueError, match=f"the split has {len(shards)}"):
             parse_split("train[2shard]")[0].range(30, shards)
 
 

@@ -160,7 +160,7 @@ def test_an_unknown_column_is_refused_with_what_there_is(grid: pd.DataFrame) -> 
         learning_curves(grid, ["train/loss"], hue="lr")
     with pytest.raises(ValueError, match=r"there is no column 'base_lr' to draw; there are: epoch, "):
         learning_curves(grid, ["base_lr"])
-    with pytest.raises(ValueError, match=r"'test/accuracy' is no stats column; there are: epoch, "):
+    with pytest.raises(ValueError, match=r"'test/accuracy' is not a column of stats.csv; there are: epoch, "):
         final_against(grid, "test/accuracy")
 
 

@@ -90,7 +90,7 @@ def test_a_job_that_has_not_started_is_told_without_curves(tmp_path: Path) -> No
 def test_a_folder_that_is_no_job_is_one_sentence_and_the_other_jobs_are_reported(job: Path, tmp_path: Path) -> None:
     done = run_command("report.py", tmp_path / "nothing", job)
     assert done.returncode == 2
-    assert done.stderr == f"report.py: {tmp_path / 'nothing'} is no folder; {tmp_path} has {job.name}\n"
+    assert done.stderr == f"report.py: {tmp_path / 'nothing'} is not a folder; {tmp_path} has {job.name}\n"
     assert "17 experiments" in done.stdout
 
 

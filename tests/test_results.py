@@ -118,13 +118,13 @@ def test_a_job_without_a_finished_experiment_gives_an_empty_frame_with_the_confi
 
 def test_what_is_not_there_is_refused_with_what_there_is(tmp_path: Path) -> None:
     make_job(tmp_path / "25-01-01-one", {"base_lr": [1.0]})
-    with pytest.raises(ValueError, match=r"one is no folder; .* has 25-01-01-one"):
+    with pytest.raises(ValueError, match=r"one is not a folder; .* has 25-01-01-one"):
         read_experiments(tmp_path / "one")
     with pytest.raises(ValueError, match=r"two-\* matches no experiment; .* has 25-01-01-one"):
         read_experiments(tmp_path / "two-*")
     with pytest.raises(ValueError, match=r"holds no experiments; it has 25-01-01-one"):
         read_experiments(tmp_path)
-    with pytest.raises(ValueError, match="no job was named"):
+    with pytest.raises(ValueError, match="no job is given"):
         read_experiments([])
     with pytest.raises(ValueError, match=r"index_field 'epochs' is not in any stats.csv; there are: epoch, timestamp"):
         read_experiments(tmp_path / "25-01-01-one", index_field="epochs")
@@ -171,7 +171,7 @@ def test_a_torn_last_line_of_stats_is_left_out_with_a_warning(tmp_path: Path) ->
 def test_a_value_that_is_no_number_is_missing_and_the_others_are_there(tmp_path: Path) -> None:
     folder = make_experiment(tmp_path / "0", {})
     (folder / experiment.STATS).write_text("epoch,train/loss,train/accuracy\n1,x#,0.1\n2,0.3,0.2\n")
-    with pytest.warns(UserWarning, match=f"{folder}: stats.csv has values that are no numbers .1 of 6"):
+    with pytest.warns(UserWarning, match=f"{folder}: stats.csv has values that are not numbers .1 of 6"):
         big_df = read_experiments(tmp_path)
     assert big_df["train/accuracy"].iloc[0].tolist() == [0.1, 0.2]
     assert big_df["train/loss"].iloc[0].isna().tolist() == [True, False]
@@ -230,7 +230,7 @@ def test_final_is_the_last_value_and_missing_where_there_is_none(tmp_path: Path)
     last = final(read_experiments(tmp_path), "train/accuracy")
     assert last.iloc[0] == pytest.approx(pd.read_csv(folder / experiment.STATS)["train/accuracy"].iloc[-1])
     assert pd.isna(last.iloc[1])
-    with pytest.raises(ValueError, match=r"'base_lr' is no stats column; there are: epoch"):
+    with pytest.raises(ValueError, match=r"'base_lr' is not a column of stats.csv; there are: epoch"):
         final(read_experiments(tmp_path), "base_lr")
 
 

@@ -52,7 +52,7 @@ def test_all_is_every_split_one_after_another():
 
 
 def test_an_expression_that_the_data_cannot_give_is_refused():
-    for expression, reason in (("train[2shard]", "not stored in such files"), ("train[:9]", "has 5 examples")):
+    for expression, reason in (("train[2shard]", "not stored in shards"), ("train[:9]", "has 5 examples")):
         with pytest.raises(ValueError, match=reason):
             splits_of_a_file(5, {"train": expression}, test_too=True)
     with pytest.raises(ValueError, match=r"'other' names 'tset', and .* has 'train' and 'test'"):
