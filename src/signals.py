@@ -34,8 +34,9 @@ class StoppedBySignal(KeyboardInterrupt):
 class StopSignals:
     """Within its block, notes the first stop signal in `received`; a second one acts as it would without us.
 
-    SIGHUP stays ignored where it is, as nohup asks for. Blocks may be nested: a run's inside that of the command line, which covers the seconds of importing torch. What the
-    outer one has received, the inner one acts on. In a thread that may not set handlers it does nothing.
+    SIGHUP stays ignored where it is, as nohup asks for. Blocks may be nested: a run's inside that of the command line,
+    which covers the seconds of importing torch. What the outer one has received, the inner one acts on. In a thread that
+    may not set handlers it does nothing.
     """
 
     _innermost: ClassVar[StopSignals | None] = None

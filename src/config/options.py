@@ -145,7 +145,7 @@ class Config:
 
     # --- evaluation ---
     evaluate: str | None = _eval(None, "what is evaluated: the last iterate, the average, or both; null: both if there is an average", choices=("last", "av", "both"))
-    metrics: list[str] | None = _eval(None, "what is measured beside the loss: accuracy, top<k> such as top5, python/<module>:<callable>; null: accuracy in classification")
+    metrics: list[str] | None = _eval(None, "what is measured besides the loss: accuracy, top<k> such as top5, python/<module>:<callable>; null: accuracy in classification")
     eval_batch_size: int | None = _eval(None, "samples of an evaluation batch; null: the larger of batch_size_accum and 256", at_least=1)
     save_best_checkpoint: bool = _eval(False, "keep the weights of the best epoch in best_checkpoint.pt")
     best_checkpoint_metric: str = _eval("test/.*/accuracy", "regular expression for the stats columns that say which epoch is best; of several matches the best counts")

@@ -9,7 +9,7 @@ from typing import Any
 import torch.optim.swa_utils
 from torch import Tensor, nn
 
-from src.training.forward import forward_batch
+from src.training.forward import build_forward, forward_batch
 from src.training.losses import Loss
 from src.training.metrics import Metrics
 from src.training.stopwatch import Stopwatch
@@ -64,8 +64,9 @@ class Evaluator:
         self.metrics.reset()
         watch = Stopwatch()
         try:
+            forward = build_forward(model)
             for number, (x, y) in enumerate(watch.waiting(batches), start=1):
-                forward_batch(model, self.loss_fn, self.metrics, x, y)
+                forward_batch(forward, self.loss_fn, self.metrics, x, y)
                 self.after_batch(name, number, self.metrics)
             return {**self.metrics.compute(), **watch.state_dict()}
         finally:
