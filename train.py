@@ -33,7 +33,6 @@ from src.data import load_data
 from src.data.batches import eval_batches, train_batches
 from src.logs import build_listeners, stats
 from src.logs.listeners import Start
-from src.logs.resources import device_peak_mb
 from src.models import build_model, model_inputs, output_dim
 from src.optim.averaging import build_average
 from src.optim.optimizers import build_optimizer
@@ -76,7 +75,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         forward = build_forward(model)  # what is called in the place of the model
         loss_fn = build_loss(config.loss, n_outputs, data.n_classes)
         train_loss_fn = build_loss(config.loss, n_outputs, data.n_classes, config.label_smoothing)
-        state = TrainState(build_metrics(config.metrics, data.n_classes))
+        state = TrainState(build_metrics(config.metrics, data.n_classes), device)
         found = find(config, setup, data, model, n_outputs, state.metrics)
         length = run_length(config, found.data_n_examples)
 
@@ -101,9 +100,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
 
         # --- resume -------------------------------------------------------------------------------------
         record = configs.record(config, found)
-        parts = {"model": model, "optimizer": optimizer, "state": state, "best": best}
-        if average is not None:
-            parts["average"] = average
+        parts = {"model": model, "optimizer": optimizer, "state": state, "best": best, "average": average}
         saver = Saver(config, folder, record, parts, listeners.saved)
         if not saver.resume(device) and configs.differences(experiment.read_options(folder, experiment.CONFIG), record):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
@@ -137,12 +134,9 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                     process.signals.check()
 
                 # --- evaluate ---------------------------------------------------------------------------
-                row: dict[str, Any] = {
-                    "epoch": epoch if length.total_steps else 0,
-                    "step": state.step,
-                } | state.train_figures()
-                if "train/loss" in row:
-                    row["train/peak_memory_mb"] = device_peak_mb(device)
+                row: dict[str, Any] = {"epoch": epoch if length.total_steps else 0, "step": state.step}
+                row |= state.train_figures()
+                if "train/loss" in row:  # the epoch had a step
                     check_divergence(row["train/loss"], config.max_allowed_loss, state.step, model)
                 row |= evaluator.evaluate()
                 row["timestamp"] = experiment.now()

@@ -22,7 +22,7 @@ from src.training.state import TrainState
 class Saver:
     """Saves the parts of a run in checkpoint.pt, and the weights that save_freq and save_best_checkpoint ask for.
 
-    `parts` holds all that a step depends on: `model`, `optimizer` and `state` among them. `saved(step)` is called after
+    `parts` holds all that a step depends on, `model` and `state` among them; None is a part that is off. `saved(step)` is called after
     each checkpoint.
     """
 
@@ -35,7 +35,7 @@ class Saver:
         saved: Callable[[int], None],
     ) -> None:
         self.config, self.folder, self.record = config, folder, record
-        self.parts: Mapping[str, HasState] = parts
+        self.parts: Mapping[str, HasState] = {name: part for name, part in parts.items() if part is not None}
         self.model: nn.Module = parts["model"]
         self.state: TrainState = parts["state"]
         self.saved = saved

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.logs.resources import device_peak_mb
 from src.training.metrics import Metrics
 from src.training.stopwatch import Stopwatch
 
@@ -14,11 +15,11 @@ from src.training.stopwatch import Stopwatch
 class TrainState:
     """Counters, the figures of the epoch in progress, and a row of stats for each epoch that is over."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, device: torch.device) -> None:
         self.step = 0  # optimizer steps done; with the seed and the data it says which samples come next
         self.seen_examples = 0
         self.rows: list[dict[str, Any]] = []
-        self.metrics = metrics
+        self.metrics, self.device = metrics, device
         self._start_epoch()
 
     def _start_epoch(self) -> None:
@@ -48,6 +49,7 @@ class TrainState:
             "seen_examples": self.seen_examples,
             "learning_rate": self.lr,
             "samples_per_second": self.metrics.n_samples / figures["time"],
+            "peak_memory_mb": device_peak_mb(self.device),
         }
         return {f"train/{name}": value for name, value in figures.items()}
 

@@ -25,7 +25,7 @@ def make_saver(config: Config, folder: Path, saved: Callable[[int], None] = lamb
     parts = {
         "model": model,
         "optimizer": torch.optim.Adam(model.parameters()),
-        "state": TrainState(build_metrics(None, 2)),
+        "state": TrainState(build_metrics(None, 2), CPU),
     }
     return Saver(config, folder, to_dict(config), parts, saved)
 
