@@ -30,9 +30,9 @@ from src import config as configs
 from src import experiment
 from src.config import Config
 from src.data import load_data
-from src.data.batches import eval_batches, train_batches
+from src.data.batches import train_batches
 from src.logs import build_listeners, stats
-from src.logs.listeners import Start
+from src.logs.listeners import Listeners, Start
 from src.models import build_model, model_inputs, output_dim
 from src.optim.averaging import build_average
 from src.optim.optimizers import build_optimizer
@@ -40,7 +40,7 @@ from src.optim.schedules import learning_rate
 from src.signals import StoppedBySignal
 from src.training.best import BestEpoch
 from src.training.divergence import check_divergence
-from src.training.evaluation import Evaluator, batch_watcher
+from src.training.evaluation import batch_watcher, build_evaluator
 from src.training.forward import build_forward
 from src.training.length import run_length
 from src.training.losses import build_loss
@@ -56,17 +56,16 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
     """Trains; yields (stats, model) after each epoch, with stats.csv of that epoch already on disk.
 
     stats has a row an epoch; model is the live model (its last iterate, not the average). Resumes from the
-    checkpoint in output_dir unless config.resume is `never`; yields nothing if the experiment is done.
+    checkpoint in output_dir unless config.resume is `never`; yields the last epoch once if the experiment is done.
     Closing the generator, or a stop signal (between two steps), saves the state for resuming.
     Raises Diverged; StoppedBySignal, which is a KeyboardInterrupt; ValueError with a sentence for the user.
     """
     config = configs.checked(config)
     setup = set_up(config)  # the run's folder, device and seeds
     folder, device = setup.folder, setup.device
-    if setup.is_done:
-        return
+    listeners = Listeners() if setup.is_done else build_listeners(config, folder)
 
-    with Process(config.num_threads) as process, build_listeners(config, folder) as listeners:
+    with Process(config.num_threads) as process, listeners:
         # --- data, model, loss, metrics -----------------------------------------------------------------
         data = load_data(config, model_inputs(config), setup.seed_training).to(device)
         seed_all(setup.seed_model)
@@ -84,17 +83,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         average = build_average(model, config.averaging, config.averaging_buffers)
         seed_all(setup.seed_training)
         models = {"last": model} | ({"av": average.module} if average is not None else {})
-        evaluator = Evaluator(
-            models={name: kept for name, kept in models.items() if config.evaluate in (name, "both", None)},
-            splits={name: split for name, split in data.splits.items() if name != "train"},
-            batches=lambda split: eval_batches(
-                split, found.eval_batch_size, device, config.num_workers, setup.seed_training
-            ),
-            loss_fn=loss_fn,
-            metrics=build_metrics(config.metrics, data.n_classes),
-            after_batch=batch_watcher(config.log_interval_eval, listeners.note, process.signals.check),
-            train_split=data.splits["train"] if config.averaging_buffers == "recompute" else None,
-        )
+        watcher = batch_watcher(config.log_interval_eval, listeners.note, process.signals.check)
+        evaluator = build_evaluator(config, setup, data, models, loss_fn, found.eval_batch_size, watcher)
         columns = stats.columns(evaluator.names, found.metric_modes)
         best = BestEpoch(config, columns)
 
@@ -104,6 +94,11 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         saver = Saver(config, folder, record, parts, listeners.saved)
         if not saver.resume(device) and configs.differences(experiment.read_options(folder, experiment.CONFIG), record):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
+        if setup.is_done:
+            if state.rows:  # there is a checkpoint
+                with process.outside():
+                    yield stats.table(state.rows, columns), model
+            return
         write_record(config, folder, record)
         listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
 
@@ -132,14 +127,15 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                         check_divergence(values["loss"], config.max_allowed_loss, state.step)
                     listeners.step(state.step, values)
                     process.signals.check()
+                    if saver.due_within_epoch:
+                        saver.save()
 
                 # --- evaluate ---------------------------------------------------------------------------
                 row: dict[str, Any] = {"epoch": epoch if length.total_steps else 0, "step": state.step}
                 row |= state.train_figures()
                 if "train/loss" in row:  # the epoch had a step
                     check_divergence(row["train/loss"], config.max_allowed_loss, state.step, model)
-                row |= evaluator.evaluate()
-                row["timestamp"] = experiment.now()
+                row |= evaluator.evaluate() | {"timestamp": experiment.now()}
 
                 # --- keep -------------------------------------------------------------------------------
                 improved = best.update(row)

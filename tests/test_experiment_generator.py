@@ -177,7 +177,6 @@ def test_breaking_out_of_the_loop_leaves_a_run_that_goes_on(small: Make, tmp_pat
     steps = [int(stats["step"].iloc[-1]) for stats, _ in experiment_generator(config)]
     assert steps == [16, 24]
     assert stats_without_clock(tmp_path / "whole") == stats_without_clock(tmp_path / "parts")
-    assert list(experiment_generator(config)) == []  # it is done: nothing is trained again
 
 
 def test_a_run_that_ended_but_could_not_say_so_is_done_without_another_step(small: Make) -> None:
@@ -500,3 +499,37 @@ def test_the_running_mean_is_the_mean_of_the_iterates(small: Make) -> None:
     kept = torch.load(folder(config) / "checkpoint-av-epoch6.pt", weights_only=True)["model"]
     for mean, *values in zip(kept.values(), *iterates, strict=True):
         torch.testing.assert_close(mean, torch.stack(values).mean(0))
+
+
+# --- a run that is done, and one of long epochs -----------------------------------------------------------------
+
+
+def test_a_run_that_is_done_yields_its_last_epoch_once_and_changes_nothing(small: Make) -> None:
+    config = small()
+    for stats, model in experiment_generator(config):
+        expected, weights = stats, {name: value.clone() for name, value in model.state_dict().items()}
+    before = {path.name: path.read_bytes() for path in folder(config).iterdir() if path.is_file()}
+    ((stats, model),) = experiment_generator(config)
+    pd.testing.assert_frame_equal(stats, expected)
+    torch.testing.assert_close(dict(model.state_dict()), weights)
+    assert {path.name: path.read_bytes() for path in folder(config).iterdir() if path.is_file()} == before
+
+
+def test_a_run_that_is_done_with_another_config_is_an_error(small: Make) -> None:
+    run(small())
+    with pytest.raises(ValueError, match=r"base_lr: 0.1 -> 0.2.*resume=never"):
+        run(small(base_lr=0.2))
+    assert status(folder(small())) == Status.DONE
+
+
+def test_the_state_is_saved_by_the_clock_within_a_long_epoch(
+    small: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"train_length": 1, "steps_per_epoch": 40}
+    run(small(output_dir=str(tmp_path / "whole"), **options))
+    config = small(output_dir=str(tmp_path / "parts"), checkpoint_every_seconds=1e-9, **options)
+    with stopping_after(31, times=2), pytest.raises(KeyboardInterrupt):  # two: nothing is saved at the end
+        run(config)
+    assert read_state(folder(config))["saved_step"] == 30
+    run(config)
+    assert stats_without_clock(tmp_path / "whole") == stats_without_clock(tmp_path / "parts")

@@ -57,7 +57,7 @@ class Config:
     # --- run ---
     output_dir: str | None = _run(None, "folder of the experiment; null: a new folder under runs/")
     resume: str = _run("auto", "what to do with a checkpoint in output_dir: resume from it, or never (start over)", choices=("auto", "never"))
-    checkpoint_every_seconds: float = _run(600.0, "least seconds between two writes of checkpoint.pt at the ends of epochs; 0: at each one", at_least=0)
+    checkpoint_every_seconds: float = _run(600.0, "least seconds between two writes of checkpoint.pt, after a step or at the end of an epoch; 0: at the end of each epoch", at_least=0)
     log_interval: int = _run(10, "optimizer steps between two lines about training in training.log", at_least=1)
     log_interval_eval: int | None = _run(None, "batches between two lines about an evaluation in training.log; null: none", at_least=1)
     log_to_stdout: bool = _run(False, "print the log as well as writing training.log")

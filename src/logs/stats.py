@@ -25,15 +25,20 @@ def columns(evaluations: Iterable[str], metrics: Iterable[str]) -> list[str]:
     ]
 
 
+def table(rows: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
+    """The rows as a data frame; what a row lacks is empty."""
+    return pd.DataFrame(rows, columns=names)
+
+
 def write(path: Path, rows: list[dict[str, Any]], names: list[str]) -> pd.DataFrame:
-    """Write the rows whole or not at all, and return them as a data frame; what a row lacks is empty.
+    """Write the rows whole or not at all, and return them as a data frame.
 
     Numbers are written in the shortest form that reads back to the same number.
 
     A run that resumes from a checkpoint older than its last epoch comes to epochs again that the file
     already has, with the same figures: until it is past them the longer file stays.
     """
-    stats = pd.DataFrame(rows, columns=names)
+    stats = table(rows, names)
     if len(stats) >= _rows_on_disk(path):
         write_text(path, stats.to_csv(index=False, lineterminator="\n"))
     return stats

@@ -9,9 +9,13 @@ from typing import Any
 import torch.optim.swa_utils
 from torch import Tensor, nn
 
+from src.config import Config
+from src.data import Data
+from src.data.batches import eval_batches
 from src.training.forward import build_forward, forward_batch
 from src.training.losses import Loss
-from src.training.metrics import Metrics
+from src.training.metrics import Metrics, build_metrics
+from src.training.setup import Setup
 from src.training.stopwatch import Stopwatch
 
 Batches = Iterable[tuple[Any, Tensor]]
@@ -71,6 +75,27 @@ class Evaluator:
             return {**self.metrics.compute(), **watch.state_dict()}
         finally:
             model.train(was_training)
+
+
+def build_evaluator(
+    config: Config,
+    setup: Setup,
+    data: Data,
+    models: Mapping[str, nn.Module],
+    loss_fn: Loss,
+    batch_size: int,
+    after_batch: AfterBatch,
+) -> Evaluator:
+    """The evaluations that the config asks for. `models`: `last`, and `av` where there is an average."""
+    return Evaluator(
+        models={name: model for name, model in models.items() if config.evaluate in (name, "both", None)},
+        splits={name: split for name, split in data.splits.items() if name != "train"},
+        batches=lambda split: eval_batches(split, batch_size, setup.device, config.num_workers, setup.seed_training),
+        loss_fn=loss_fn,
+        metrics=build_metrics(config.metrics, data.n_classes),
+        after_batch=after_batch,
+        train_split=data.splits["train"] if config.averaging_buffers == "recompute" else None,
+    )
 
 
 def recompute_batch_norm(model: nn.Module, batches: Batches) -> None:

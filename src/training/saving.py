@@ -54,6 +54,11 @@ class Saver:
         """Whether checkpoint_every_seconds have passed."""
         return time.monotonic() - self.saved_at >= self.config.checkpoint_every_seconds
 
+    @property
+    def due_within_epoch(self) -> bool:
+        """The same between two steps; with 0 seconds the state is saved at the ends of epochs alone."""
+        return self.config.checkpoint_every_seconds > 0 and self.due
+
     def save(self) -> None:
         """Replace checkpoint.pt; a state that is not finite never replaces a good one."""
         if not is_finite(self.model):
