@@ -29,7 +29,7 @@ from src import experiment
 from src.experiment import Status
 from src.running import claims, requeue
 from src.running.claims import Claim
-from src.signals import stop_signals
+from src.signals import STOP_SIGNALS, stop_signals
 
 SAMPLED = 100  # configs that are searched for what to import
 LOCAL_OUTPUT = "local.out"  # what an experiment prints
@@ -112,6 +112,11 @@ class _Worker:
         if not self.is_warm:  # only now: a pack whose experiments are all done needs no imports
             _warm_up([path, *self.waiting[-SAMPLED:]])
             self.is_warm = True
+            if self.stop_signal is not None:  # it came during the seconds that the imports take
+                self.waiting.append(path)
+                if claim is not None:
+                    claim.release()
+                return
         child = _Child(path, folder, claim, self.run, self.free_rows.pop())
         self.children[child.process.sentinel] = child
         if self.stop_signal is not None and not child.signalled:  # it came while the child was made
@@ -162,7 +167,12 @@ class _Child:
         self.process = multiprocessing.get_context("fork").Process(
             target=_child_main, args=(path, run, folder, os.getpid())
         )
-        self.process.start()
+        # A signal that comes while the child has still our handlers would be lost: it waits until the child has its own.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         assert self.process.pid is not None
         self.pid = self.process.pid
         self.bar = tqdm(position=row, leave=False, desc=self.name[:40], unit="step", dynamic_ncols=True, disable=None)
@@ -239,6 +249,7 @@ def _child_main(path: Path, run: Callable[[Path], int], folder: Path | None, wor
     threading.Thread(target=_stop_without, args=(worker,), daemon=True).start()
     for number in stop_signals():
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if folder is not None:
         with (folder / _output_name()).open("a") as output:
             os.dup2(output.fileno(), 1)
