@@ -53,6 +53,5 @@ def test_a_signal_that_comes_while_a_child_is_forked_reaches_it(
         child_main(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(worker, "_child_main", signalled)
-    start = time.monotonic()
     assert worker.run_many(specs[:1], run, parallel=1) == 1
-    assert time.monotonic() - start < 50, "the child was ended by the signal, and did not sleep to its end"
+    assert not list(specs[0].parent.parent.glob("*/ran")), "the signal has ended the child"
