@@ -158,7 +158,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
 
 
 def main(arguments: list[str]) -> int:
-    """The command line, for programs; returns the exit code."""
+    """The command line, for programs; returns the exit code, or exits (SystemExit) where nothing can be run."""
     return command.read(arguments).run(experiment_generator)
 
 
