@@ -23,11 +23,8 @@ from src.data.source import Inputs
 from src.hints import did_you_mean
 from src.optional import require
 
-_CROP_MODES = {
-    "shortest": "center",
-    "longest": "border",
-    "squash": "squash",
-}  # open_clip's resize_mode: timm's crop_mode
+# open_clip's resize_mode: timm's crop_mode
+_CROP_MODES = {"shortest": "center", "longest": "border", "squash": "squash"}
 _HUB, _FOLDER = "hf-hub:", "local-dir:"
 _RESERVED = {"pretrained", "load_weights", "require_pretrained", "force_image_size", "device", "jit", "output_dict"}
 
