@@ -14,14 +14,14 @@ def is_grey(image: Image.Image) -> bool:
 def to_8_bit(image: Image.Image, grey: bool) -> Image.Image:
     """The image in mode L if `grey`, else RGB, decoded. What each mode of Pillow means:
 
-    1                            black is 0 and white is 255
-    L, RGB                       as they are
-    I;16 and I;16L, I;16B, I;16N the upper 8 of 16 bits, so that 0 to 65535 becomes 0 to 255
-    I                            the same: Pillow opens 16-bit PGM files in this mode
-    F                            values 0 to 255, cut to whole numbers; Pillow's scale for this mode
-    LA, RGBA, P with transparency  the colours alone: transparency is ignored, as in timm and torchvision
-    P                            the colours of the palette
-    CMYK, YCbCr, HSV             converted by Pillow's formulas, without colour profiles
+    1                   black is 0 and white is 255
+    L, RGB              as they are
+    I;16 (and L, B, N)  the upper 8 of 16 bits, so that 0 to 65535 becomes 0 to 255
+    I                   the same: Pillow opens 16-bit PGM files in this mode
+    F                   values 0 to 255, cut to whole numbers; Pillow's scale for this mode
+    P                   the colours of the palette
+    LA, RGBA, P         with transparency: the colours alone, as in timm and torchvision
+    CMYK, YCbCr, HSV    converted by Pillow's formulas, without colour profiles
 
     From grey to RGB, the three channels are equal; from RGB to grey, the channels have Pillow's weights (ITU-R 601-2).
     Raises ValueError for values outside the range of I and F, for values from 0 to 1 in F, and for modes that Pillow
