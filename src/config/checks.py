@@ -103,9 +103,7 @@ def _check_images(config: Config) -> Iterable[tuple[str, str]]:
         yield "random_crop_padding", "random_crop_padding and random_crop_scale are two ways to crop; set one of them"
     if config.auto_augment and config.color_jitter and not config.auto_augment.startswith("3a"):
         yield "color_jitter", f"color_jitter has no effect beside auto_augment {config.auto_augment!r}; set one of them"
-    if config.auto_augment and not re.match(
-        r"(rand|augmix|original|originalr|v0|v0r|3a|3aa)(-|$)", config.auto_augment
-    ):
+    if config.auto_augment and not re.match(r"(rand|augmix|original|originalr|v0|v0r|3a)(-|$)", config.auto_augment):
         yield (
             "auto_augment",
             f"auto_augment {config.auto_augment!r}: a policy is rand, augmix, original, originalr, v0, v0r or 3a, "

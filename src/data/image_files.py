@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,15 @@ from src.hints import did_you_mean
 
 # Names of sub-folders that are splits, not classes, as timm has them.
 _SPLITS = ("train", "training", "val", "valid", "validation", "eval", "evaluation", "test")
+# Formats that Pillow recognises and cannot decode by itself.
+_UNREADABLE = ("BUFR", "GRIB", "HDF5", "MPEG", "WMF")
 
 
 class ImageFiles(Labelled):
     """Image files and their labels, sorted by file name, so that their order is the same on every disk.
 
-    They come class by class: a Source of them has shuffle="always".
+    They come class by class: a Source of them has shuffle="always". Of a file with several images, the first is read.
+    The rotation in a photo's EXIF data is not applied, as in timm and torchvision.
     """
 
     def __init__(self, files: Sequence[str], labels: Sequence[int] | np.ndarray) -> None:
@@ -37,12 +42,11 @@ class ImageFiles(Labelled):
 
 
 def class_folders(path: str, config: Config) -> Source:
-    """Images in one folder per class; the class is the name of the folder that contains the file.
+    """Images in one folder per class: the folder directly below the split, whatever folders are below that.
 
     The splits are the sub-folders train, val, test, ... (timm's names) that contain folders themselves; without such
     sub-folders, everything is one split, `train`. Classes are numbered over all splits that the config names.
     """
-    from timm.data import create_dataset
     from timm.utils.misc import natural_key
 
     root = Path(path)
@@ -51,23 +55,40 @@ def class_folders(path: str, config: Config) -> Source:
         hint = did_you_mean(root.name, siblings)
         raise ValueError(f"dataset 'timm/folder/{path}': there is no folder {root.absolute()}{hint}")
     folders = {split: root / split for split in _SPLITS if _holds_folders(root / split)} or {"train": root}
-    readers = {}
+    found = {}
     for split in named_splits(config, list(folders)):
-        try:
-            readers[split] = create_dataset("", root=str(folders[split]), search_split=False).reader
-        except RuntimeError as error:
-            raise ValueError(f"dataset 'timm/folder/{path}': {error}") from None
-        if "" in readers[split].class_to_idx:
-            file = next(file for file, label in readers[split].samples if label == readers[split].class_to_idx[""])
-            raise ValueError(f"dataset 'timm/folder/{path}': {file} is in no class folder; move it into one")
-    names = sorted(set().union(*(reader.class_to_idx for reader in readers.values())), key=natural_key)
-    splits: dict[str, Split] = {}
-    for split, reader in readers.items():
-        files, labels = zip(*reader.samples, strict=True)
-        own = np.array([names.index(name) for name in reader.class_to_idx])  # in the order of the split's labels
-        splits[split] = ImageFiles(files, own[list(labels)])
+        found[split] = list(_images(folders[split]))
+        if not found[split]:
+            raise ValueError(f"dataset 'timm/folder/{path}': there are no images in the folders of {folders[split]}")
+        if stray := [file for file, name in found[split] if not name]:
+            raise ValueError(f"dataset 'timm/folder/{path}': {stray[0]} is in no class folder; move it into one")
+    names = sorted({name for images in found.values() for _, name in images}, key=natural_key)
+    number = {name: index for index, name in enumerate(names)}
+    splits: dict[str, Split] = {
+        split: ImageFiles([file for file, _ in images], [number[name] for _, name in images])
+        for split, images in found.items()
+    }
     return Source(splits, shuffle="always", kind="image", n_classes=len(names), class_names=names)
 
 
+def _images(folder: Path) -> Iterator[tuple[str, str]]:
+    """(file, class) of each image in `folder`, at any depth; the class of a file that is in no class folder is ""."""
+    suffixes = _suffixes()
+    for parent, subfolders, files in os.walk(folder, followlinks=True):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]  # such as .ipynb_checkpoints
+        below = Path(parent).relative_to(folder).parts
+        for name in files:
+            file = Path(parent, name)
+            if file.suffix.lower() in suffixes and not name.startswith("."):
+                yield str(file), below[0] if below else ""
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    """The suffixes of the files that Pillow opens."""
+    suffixes = Image.registered_extensions()
+    return frozenset(suffix for suffix, kind in suffixes.items() if kind in Image.OPEN and kind not in _UNREADABLE)
+
+
 def _holds_folders(folder: Path) -> bool:
-    return folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())
+    return folder.is_dir() and any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())

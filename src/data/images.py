@@ -20,9 +20,14 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from src.config import Config
+from src.data.pixels import is_grey, to_8_bit
 from src.data.randomness import seeded, torch_seed
-from src.data.source import Batch, Examples, Inputs, Items, describe
+from src.data.source import AugmentationError, Batch, Examples, Inputs, Items, describe
+from src.data.timm_posterize import patch_posterize
 
+_SINGLE_IMAGE = (
+    "random_crop_scale", "auto_augment", "color_jitter", "grayscale_prob", "gaussian_blur_prob", "random_erasing",
+)  # fmt: skip
 _PLACEMENT, _MIXING = 1, 2  # keys of random numbers, beside those for the order and for single images
 
 
@@ -45,7 +50,7 @@ def image_splits(
     free = config.image_memory_gb * 1e9
     ready: dict[str, Examples | Items] = {}
     for name, dataset in splits.items():
-        augmented = name == "train" and _augments_single_images(config)
+        augmented = name == "train" and bool(_single_image_options(config))
         items = Items(dataset, name, n_classes, sample=_ToTensor(inputs, config if augmented else None, one_size))
         needed = len(items) * math.prod(shape)
         if not augmented and needed <= free:
@@ -66,7 +71,7 @@ def _complete(inputs: Inputs, config: Config, train: Dataset) -> Inputs:
         image = train[0][0]
     except Exception as error:  # image decoders raise errors of any type
         raise ValueError(f"{describe(train, 0)} cannot be read: {error}") from error
-    channels = inputs.channels or (1 if image.mode in ("1", "L", "I", "I;16", "F") else 3)
+    channels = inputs.channels or (1 if is_grey(image) else 3)
 
     def by_channel(option: str, values: tuple[float, ...]) -> tuple[float, ...]:
         asked = getattr(config, option)
@@ -100,15 +105,10 @@ def _decode(items: Items, shape: tuple[int, ...]) -> Examples:
 # --- one image ----------------------------------------------------------------------------------------
 
 
-def _augments_single_images(config: Config) -> bool:
-    return bool(
-        config.random_crop_scale
-        or config.auto_augment
-        or config.color_jitter
-        or config.grayscale_prob
-        or config.gaussian_blur_prob
-        or config.random_erasing
-    )
+def _single_image_options(config: Config) -> dict[str, Any]:
+    """The options that are set of those that augment single images."""
+    options = {name: getattr(config, name) for name in _SINGLE_IMAGE}
+    return {name: value for name, value in options.items() if value}
 
 
 class _ToTensor:
@@ -121,14 +121,21 @@ class _ToTensor:
     def __init__(self, inputs: Inputs, config: Config | None, one_size: bool) -> None:
         from timm.data import create_transform
 
-        self.mode = "L" if inputs.channels == 1 else "RGB"
+        self.grey = inputs.channels == 1
+        self.options = {} if config is None else _single_image_options(config)
         self.one_size = (inputs.size[1], inputs.size[0]) if one_size and inputs.size else None
         assert inputs.size is not None
         size: dict[str, Any] = {
             "input_size": (inputs.channels, *inputs.size),
             "interpolation": inputs.interpolation,
         }
-        *to_size, to_uint8 = create_transform(**size, crop_pct=inputs.crop_pct, use_prefetcher=True).transforms
+        to_fit: dict[str, Any] = {
+            "crop_pct": inputs.crop_pct,
+            "crop_mode": inputs.crop_mode,
+            # with the prefetcher, timm uses the mean for one thing only: as the colour of borders
+            "mean": inputs.mean if inputs.fill is None else (inputs.fill,) * len(inputs.mean),
+        }
+        *to_size, to_uint8 = create_transform(**size, **to_fit, use_prefetcher=True).transforms
         self.stages: list[Callable[[Any], Any]] = [*to_size, to_uint8]
         if config is None:
             return
@@ -147,7 +154,11 @@ class _ToTensor:
             "re_count": config.random_erasing_count,
             "use_prefetcher": not config.random_erasing,  # timm erases after normalising
         }
-        random_crop, augment, to_tensor = create_transform(**size, **augmentation, is_training=True, separate=True)
+        patch_posterize()
+        try:
+            random_crop, augment, to_tensor = create_transform(**size, **augmentation, is_training=True, separate=True)
+        except (AssertionError, ValueError) as error:
+            raise ValueError(f"auto_augment {config.auto_augment!r}: timm rejects it: {error}") from error
         self.stages = [*([random_crop] if config.random_crop_scale else to_size), augment, to_tensor]
 
     def __call__(self, image: Any) -> Tensor:
@@ -156,9 +167,15 @@ class _ToTensor:
                 f"it has {image.width} x {image.height} pixels, and the first one {self.one_size[0]} x {self.one_size[1]}; "
                 "set image_size to resize all"
             )
-        image = image if image.mode == self.mode else image.convert(self.mode)
-        for stage in self.stages:
-            image = stage(image)
+        image = to_8_bit(image, self.grey)
+        try:
+            for stage in self.stages:
+                image = stage(image)
+        except Exception as error:  # augmentations raise errors of any type
+            if not self.options:
+                raise
+            asked = ", ".join(f"{name} {value}" for name, value in self.options.items())
+            raise AugmentationError(f"cannot be augmented ({asked}): {type(error).__name__}: {error}") from error
         return torch.as_tensor(image)
 
 

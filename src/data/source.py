@@ -109,6 +109,10 @@ class BadItem(ValueError):
     """An item that cannot be read or whose label is out of range; the message names it."""
 
 
+class AugmentationError(Exception):
+    """An item that was read and cannot be augmented; the message says with which options."""
+
+
 class Items(Dataset):
     """A split whose items (x, y) are converted and checked as they are read.
 
@@ -146,6 +150,8 @@ class Items(Dataset):
             try:
                 x, y = self.dataset[index]
                 x = self.sample(x)
+            except AugmentationError as error:
+                raise BadItem(f"{describe(self.dataset, index)} {error}") from error
             except Exception as error:  # image decoders raise errors of any type
                 raise BadItem(f"{describe(self.dataset, index)} cannot be read: {error}") from error
         y = torch.as_tensor(y, dtype=torch.float32 if self.n_classes is None else torch.int64)
@@ -242,6 +248,9 @@ class Inputs:
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bicubic"  # or nearest, bilinear
     crop_pct: float = 1.0  # part of the resized image that the central crop keeps
+    # how an image of another shape fits: center (the middle of it), squash (stretched), border (whole, with borders)
+    crop_mode: str = "center"
+    fill: float | None = None  # grey value of these borders, 0 to 1; None: the colour `mean`
     channels: int | None = None  # 3: grey images become colour images
     tokenizer: Any = None  # a transformers tokenizer, for models that read text
 

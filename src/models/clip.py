@@ -23,6 +23,8 @@ from src.data.source import Inputs
 from src.hints import did_you_mean
 from src.optional import require
 
+# open_clip's resize_mode: timm's crop_mode
+_CROP_MODES = {"shortest": "center", "longest": "border", "squash": "squash"}
 _HUB, _FOLDER = "hf-hub:", "local-dir:"
 _RESERVED = {"pretrained", "load_weights", "require_pretrained", "force_image_size", "device", "jit", "output_dict"}
 
@@ -78,6 +80,8 @@ def inputs(name: str, config: Config) -> Inputs:
         mean=tuple(preprocess.mean),
         std=tuple(preprocess.std),
         interpolation="bilinear" if preprocess.interpolation == "bilinear" else "bicubic",
+        crop_mode=_CROP_MODES[preprocess.resize_mode],
+        fill=preprocess.fill_color / 255,
         channels=3,
     )
 

@@ -32,6 +32,7 @@ def inputs(name: str, config: Config) -> Inputs:
         std=tuple(data["std"]),
         interpolation=data["interpolation"] if data["interpolation"] in ("nearest", "bilinear") else "bicubic",
         crop_pct=data["crop_pct"],
+        crop_mode=data["crop_mode"],
         channels=data["input_size"][0] if config.model_pretrained else None,
     )
 

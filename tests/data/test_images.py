@@ -23,7 +23,7 @@ from src.config import Config
 from src.data import Data, load_data
 from src.data.batches import eval_batches, train_batches
 from src.data.images import image_splits
-from src.data.source import IMAGENET_MEAN, IMAGENET_STD, Inputs
+from src.data.source import IMAGENET_MEAN, IMAGENET_STD, Inputs, Items
 from train import experiment_generator
 
 CPU = torch.device("cpu")
@@ -175,6 +175,31 @@ def test_an_augmentation_changes_training_batches_and_not_the_test_split(
     assert torch.equal(test, plain_test)
 
 
+# the policies that the text of the option names
+DOCUMENTED = Config.__dataclass_fields__["auto_augment"].metadata["meaning"].partition(": ")[2].split(", ")[:-1]
+
+
+OTHERS = ["rand", "augmix", "originalr", "v0", "v0r"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "n", "channels"),
+    [(policy, 3000, [3]) for policy in DOCUMENTED]
+    + [(policy, 500, []) for policy in DOCUMENTED]  # grey
+    + [(policy, 500, [3]) for policy in OTHERS],
+)
+def test_a_policy_fails_on_none_of_many_images(make_config: Make, policy: str, n: int, channels: list[int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 12, 12, *channels), dtype=np.uint8)
+    config = make_config(auto_augment=policy, batch_size=500)
+    given = Given([Image.fromarray(one) for one in pixels])
+
+    train = image_splits({"train": given}, Inputs(), config, n_classes=1, seed=0)["train"]
+
+    batches = train_batches(train, config, CPU, seed=0)
+    assert sum(len(y) for step in itertools.islice(batches, n // 500) for _, y in step) == n
+    batches.close()
+
+
 @pytest.mark.parametrize("kind", ["colour", "grey"])
 @pytest.mark.parametrize(("option", "dim"), [("hflip", 3), ("vflip", 2)])
 def test_a_certain_flip_is_the_mirrored_batch(
@@ -259,6 +284,100 @@ def test_grey_images_become_colour_images_for_a_model_that_wants_them(
     pixels = unnormalised(x)
     assert data.input_shape == (3, 28, 28)
     assert torch.equal(pixels[:, 0], pixels[:, 1]) and torch.equal(pixels[:, 0], pixels[:, 2])
+
+
+# --- modes of Pillow ------------------------------------------------------------------------------------
+
+
+class Given(Dataset):
+    """The given images, all of class 0."""
+
+    def __init__(self, images: list[Image.Image]) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return self.images[index], 0
+
+
+def pixels_of(image: Image.Image, config: Config, channels: int | None = None) -> list[int]:
+    """The values 0 to 255 of the first pixel of an image, by channel, as a model gets it."""
+    train = image_splits({"train": Given([image])}, Inputs(channels=channels), config, n_classes=1, seed=0)["train"]
+    x = train[0][0] if isinstance(train, Items) else train.x[0]
+    assert isinstance(x, Tensor) and x.dtype == torch.uint8
+    return x[:, 0, 0].tolist()
+
+
+def paletted(transparency: int | bytes | None) -> Image.Image:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 250, 150, 50])
+    if transparency is not None:
+        image.info["transparency"] = transparency
+    return image
+
+
+OF_MODES = {
+    "1": (Image.new("1", (4, 4), 1), [255], [255] * 3),
+    "L": (Image.new("L", (4, 4), 77), [77], [77] * 3),
+    "I;16": (Image.new("I;16", (4, 4), 77 * 257), [77], [77] * 3),
+    "I;16 white": (Image.new("I;16", (4, 4), 65535), [255], [255] * 3),
+    "I;16B": (Image.new("I;16B", (4, 4), 77 * 256), [77], [77] * 3),
+    "I": (Image.new("I", (4, 4), 77 * 257), [77], [77] * 3),
+    "F": (Image.new("F", (4, 4), 77.0), [77], [77] * 3),
+    "LA": (Image.new("LA", (4, 4), (77, 0)), [77] * 3, [77] * 3),
+    "RGB": (Image.new("RGB", (4, 4), (250, 150, 50)), [250, 150, 50], [250, 150, 50]),
+    "RGBA": (Image.new("RGBA", (4, 4), (250, 150, 50, 0)), [250, 150, 50], [250, 150, 50]),
+    "P": (paletted(None), [250, 150, 50], [250, 150, 50]),
+    "P, one transparent": (paletted(1), [250, 150, 50], [250, 150, 50]),
+    "P, each by itself": (paletted(bytes([0, 0])), [250, 150, 50], [250, 150, 50]),
+    "CMYK": (Image.new("CMYK", (4, 4), (5, 105, 205, 0)), [250, 150, 50], [250, 150, 50]),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("memory", [0.0, 2.0])
+@pytest.mark.parametrize("mode", OF_MODES)
+def test_each_mode_of_an_image_has_a_meaning(make_config: Make, mode: str, memory: float) -> None:
+    image, as_it_is, in_colour = OF_MODES[mode]
+    config = make_config(image_memory_gb=memory)
+    assert pixels_of(image, config) == as_it_is
+    assert pixels_of(image, config, channels=3) == in_colour
+    luma = round(0.299 * in_colour[0] + 0.587 * in_colour[1] + 0.114 * in_colour[2])
+    assert pixels_of(image, config, channels=1) == [luma]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("I", (4, 4), 65536), r"values from 65536 to 65536 in Pillow's mode I, whose range is 0 to 65535"),
+        (Image.new("I", (4, 4), -1), r"values from -1 to -1 in Pillow's mode I"),
+        (Image.new("F", (4, 4), 300.0), r"values from 300.0 to 300.0 in Pillow's mode F, whose range is 0 to 255"),
+        (Image.new("F", (4, 4), float("nan")), r"values from nan to nan in Pillow's mode F"),
+        (Image.new("F", (4, 4), 0.9), r"between 0 and 1, and must be between 0 and 255"),
+    ],
+)
+def test_values_outside_the_range_of_a_mode_are_an_error(make_config: Make, image: Image.Image, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^item 0 cannot be read: .*{message}"):
+        pixels_of(image, make_config())
+
+
+def test_a_model_tells_apart_16_bit_images_of_different_brightness(small: Make, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split, (name, brightness) in itertools.product(("train", "val"), (("dark", 10_000), ("light", 50_000))):
+        folder = tmp_path / "images" / split / name
+        folder.mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(brightness - 5_000, brightness + 5_000, (8, 8)).astype(np.uint16)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    stats = last_stats(
+        small(
+            dataset=f"timm/folder/{tmp_path}/images", data_splits_map={"train": "train", "test": "val"},
+            train_length=10, base_lr=0.01,
+        )
+    )  # fmt: skip
+    assert stats["test/last/accuracy"] == 1.0
 
 
 # --- mixing and repeats ---------------------------------------------------------------------------------
@@ -365,6 +484,19 @@ def test_images_of_several_sizes_are_answered_with_the_option_that_brings_them_t
 
     data, _, _ = loaded(make_config(**options, image_size=16))
     assert data.input_shape == (3, 16, 16)
+
+
+def test_an_augmentation_that_fails_is_not_blamed_on_the_file(make_config: Make, colour: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\.png cannot be augmented \(gaussian_blur_prob 1.0\): RuntimeError: .*"):
+        loaded(make_config(**colour, gaussian_blur_prob=1.0, image_size=8))  # the blur is wider than the image
+
+
+@pytest.mark.parametrize("policy", ["3aa", "rand-q5", "augmix-q5", "original-q5"])
+def test_a_policy_that_timm_does_not_know_is_one_clear_sentence(
+    make_config: Make, colour: dict[str, Any], policy: str
+) -> None:
+    with pytest.raises(ValueError, match=f"auto_augment '{policy}'"):
+        loaded(make_config(**colour, auto_augment=policy))
 
 
 class Wrong(Dataset):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import multiprocessing
 import pickle
 import shutil
@@ -240,6 +241,73 @@ def test_a_class_that_a_split_lacks_moves_no_other_class(read, tmp_path):
     assert sorted(set(source.splits["val"].labels)) == [1, 2]
 
 
+def test_the_class_is_the_folder_directly_below_the_split_whatever_is_below_it(read, tmp_path):
+    make_class_folders(tmp_path / "images", n_each=4)
+    for split, name in itertools.product(("train", "val"), ("ant", "bee", "cat")):
+        folder = tmp_path / "images" / split / name
+        (folder / "images" / "more").mkdir(parents=True)
+        first, second, *_ = sorted(folder.glob("*.png"))
+        first.rename(folder / "images" / first.name)
+        second.rename(folder / "images" / "more" / second.name)
+
+    source = read(f"folder/{tmp_path}/images", data_splits_map=FOLDER)
+
+    assert source.class_names == ["ant", "bee", "cat"]
+    for split in source.splits.values():
+        assert np.bincount(split.labels).tolist() == [4, 4, 4]
+        for index, label in enumerate(split.labels):
+            assert source.class_names[label] in Path(split.describe(index)).parts
+
+
+def test_hidden_folders_and_files_are_ignored(read, tmp_path):
+    make_class_folders(tmp_path / "images", splits=("train",), n_each=2)
+    train = tmp_path / "images" / "train"
+    for hidden in (
+        train / ".ipynb_checkpoints",
+        train / "ant" / ".ipynb_checkpoints",
+        tmp_path / "images" / "test" / ".x",
+    ):
+        hidden.mkdir(parents=True)
+        shutil.copy(train / "ant" / "0.png", hidden / "0-checkpoint.png")
+    (train / "ant" / "._0.png").write_bytes(b"of another system")
+
+    source = read(f"folder/{tmp_path}/images", data_splits_map=WHOLE)
+
+    assert source.class_names == ["ant", "bee", "cat"]
+    assert np.bincount(source.splits["train"].labels).tolist() == [2, 2, 2]
+    with pytest.raises(ValueError, match="test"):  # a folder that holds hidden ones alone is no split
+        read(f"folder/{tmp_path}/images", data_splits_map={"train": "test"})
+
+
+def test_every_type_of_file_that_pillow_opens_is_read(read, tmp_path):
+    make_class_folders(tmp_path / "images", splits=(), n_each=1)
+    types = ["webp", "bmp", "tif", "TIFF", "gif", "ppm", "jp2", "JPG", "jpeg", "tga", "ico"]
+    (tmp_path / "images" / "dog").mkdir()
+    for suffix in types:
+        Image.new("RGB", (32, 32), (200, 100, 50)).save(tmp_path / "images" / "dog" / f"0.{suffix}")
+    (tmp_path / "images" / "dog" / "notes.txt").write_text("not an image")
+    (tmp_path / "images" / "dog" / "features.h5").write_bytes(b"not an image")
+
+    source = read(f"folder/{tmp_path}/images", data_splits_map=WHOLE)
+
+    assert source.class_names == ["ant", "bee", "cat", "dog"]
+    data = source.splits["train"]
+    dogs = [data[index][0].convert("RGB") for index in range(len(data)) if data.labels[index] == 3]
+    assert len(dogs) == len(types)
+    assert all(np.abs(np.asarray(dog, dtype=int) - (200, 100, 50)).max() <= 8 for dog in dogs)
+
+
+def test_the_rotation_in_exif_data_is_not_applied(read, tmp_path):
+    make_class_folders(tmp_path / "images", splits=(), n_each=1)
+    exif = Image.Exif()
+    exif[274] = 6  # orientation: turned by a quarter
+    Image.new("RGB", (30, 20)).save(tmp_path / "images" / "ant" / "0.png", exif=exif)
+
+    data = read(f"folder/{tmp_path}/images", data_splits_map=WHOLE).splits["train"]
+
+    assert data[data.data.index(str(tmp_path / "images" / "ant" / "0.png"))][0].size == (30, 20)
+
+
 def test_folders_with_numbers_are_classes_in_the_order_of_the_numbers(read, tmp_path):
     make_class_folders(tmp_path / "images", splits=(), n_each=1, classes=tuple(str(i) for i in range(12)))
 
@@ -279,7 +347,7 @@ def test_a_folder_that_is_not_there_is_answered_with_one_near_it(read, tmp_path)
 def test_a_folder_without_images_is_named(read, tmp_path):
     (tmp_path / "images" / "train" / "ant").mkdir(parents=True)
 
-    with pytest.raises(ValueError, match=r"Found 0 images in subfolders of .*images/train"):
+    with pytest.raises(ValueError, match=r"there are no images in the folders of .*images/train"):
         read(f"folder/{tmp_path}/images", data_splits_map=WHOLE)
 
 

@@ -129,7 +129,7 @@ def test_images_are_prepared_as_the_weights_want_it(folder: Path) -> None:
     def inputs(name: str, pretrained: bool = True) -> Inputs:
         return model_inputs(configs.build({"model": f"clip/{name}", "model_pretrained": pretrained}))
 
-    assert inputs(f"local-dir:{folder}") == Inputs((32, 32), MEAN, STD, "bilinear", channels=3)
+    assert inputs(f"local-dir:{folder}") == Inputs((32, 32), MEAN, STD, "bilinear", fill=0.0, channels=3)
     assert inputs("ViT-B-16-SigLIP-256:webli").size == (256, 256)
     assert inputs("ViT-B-16-SigLIP-256:webli").mean == (0.5, 0.5, 0.5)
     assert inputs("RN50", pretrained=False).mean == pytest.approx((0.4815, 0.4578, 0.4082), abs=1e-4)
