@@ -18,7 +18,7 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from src import config, families  # noqa: E402 - after sys.path is set
+from src import config, families, schedules  # noqa: E402 - after sys.path is set
 
 DEFAULTS = config.to_dict(config.Config()) | dict.fromkeys(config.FILLED)
 SETTABLE = list(config.OPTIONS)
@@ -32,13 +32,7 @@ GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
         ("`split[a:b]`", "train[1000:-500]", "a part of it, by position; negative positions count from the end"),
         ("`one+other`", "train[80%:]+test", "one after the other"),
     ],
-    "lr_schedule": [
-        ("`constant`", "constant", "base_lr throughout"),
-        ("`poly_<power>`", "poly_1", "falls to zero as (1 - progress)^power"),
-        ("`cosine`", "cosine", "falls to zero as half a cosine"),
-        ("`step_<t>_<factor>`", "step_30_0.1", "times factor every t, in units of train_length_unit"),
-        ("`step_<t1>,<t2>_<factor>`", "step_60,80_0.1", "times factor at t1, at t2, ..."),
-    ],
+    "lr_schedule": [(f"`{name}`", form.example, form.meaning) for name, form in schedules.SCHEDULES.items()],
     "momentum": [
         ("number", 0.9, "the momentum of sgd, or beta1 of the adam family"),
         ("`beta1,beta2`", "0.9,0.98", "both betas of the adam family"),

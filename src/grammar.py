@@ -1,7 +1,7 @@
-"""The small languages inside config values: the meaning of `step_30_0.1` or `train[:80%]`.
+"""The small languages inside config values: the meaning of `ema_0.999` or `train[:80%]`.
 
-A grid is checked on a login node with these functions, so they import no torch; the rooms that build schedules,
-averages and splits call the same functions. Every parser raises ValueError with a full sentence.
+A grid is checked on a login node with these functions, so they import no torch; the rooms that build averages and
+splits call the same functions. src/schedules.py has the language of lr_schedule. Every parser raises ValueError with a full sentence.
 """
 
 from __future__ import annotations
@@ -29,34 +29,6 @@ def parse_betas(momentum: Any) -> tuple[float, float | None]:
     if len(parts) > 2 or not all(0 <= part < 1 for part in parts):
         raise ValueError(f"momentum {momentum!r} must be one number, or 'beta1,beta2', each in [0, 1)")
     return parts[0], parts[1] if len(parts) == 2 else None
-
-
-# --- learning-rate schedule -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """kind: constant, poly, cosine, step (every `times[0]`) or multistep (at each of `times`)."""
-
-    kind: str
-    power: float = 1.0  # of poly
-    times: tuple[int, ...] = ()  # in units of train_length_unit
-    factor: float = 1.0  # of step and multistep
-
-
-def parse_schedule(text: str) -> Schedule:
-    if text in ("constant", "cosine"):
-        return Schedule(text)
-    if match := re.fullmatch(rf"poly_({NUMBER})", text):
-        return Schedule("poly", power=float(match[1]))
-    if match := re.fullmatch(rf"step_(\d+(?:,\d+)*)_({NUMBER})", text):
-        times = tuple(int(t) for t in match[1].split(","))
-        if times[0] < 1 or list(times) != sorted(set(times)):
-            raise ValueError(f"lr_schedule {text!r}: the times must be positive and increase")
-        return Schedule("step" if len(times) == 1 else "multistep", times=times, factor=float(match[2]))
-    raise ValueError(
-        f"unknown lr_schedule {text!r}; known: constant, cosine, poly_<power>, step_<t>_<factor>, step_<t1>,<t2>_<factor>"
-    )
 
 
 # --- iterate averaging ------------------------------------------------------------------------------

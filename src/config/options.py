@@ -132,7 +132,7 @@ class Config:
     samples_per_epoch: int | None = _train(None, "the same in samples: every ceil(samples_per_epoch / batch_size) optimizer steps", at_least=1)
     optim_alg: str = _train("sgd", "sgd (Nesterov's if momentum > 0), adam, adamw, amsgrad, amsgradw, timm/<name>, python/<module>:<callable>")
     base_lr: float = _train(1.0, "learning rate before the schedule", at_least=0)
-    lr_schedule: str = _train("constant", "constant, cosine, poly_<power>, step_<t>_<factor> (every t), step_<t1>,<t2>_<factor> (at each); t in train_length_unit")
+    lr_schedule: str = _train("constant", "constant, cosine, linear, decay_<p>, poly_<p>, step_<n>_<factor>, step_<a>,<b>,..._<factor>, every_<t>_<factor>, at_<t1>,<t2>,..._<factor>; see below")
     warmup_steps: int = _train(0, "optimizer steps over which the learning rate rises linearly from zero", at_least=0)
     momentum: Any = _train(0.9, "momentum of sgd; beta1, or 'beta1,beta2', of the adam family")
     weight_decay: float = _train(0.0, "weight decay of parameters with two or more dimensions", at_least=0)
