@@ -23,6 +23,7 @@ from src import config, families, schedules  # noqa: E402 - after sys.path is se
 DEFAULTS = config.to_dict(config.Config()) | dict.fromkeys(config.FILLED)
 SETTABLE = list(config.OPTIONS)
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+FORMULA = r"[\[({]|[\d.)]\s*[-+*/%]"  # what the text of a formula has in it
 
 # option: (form, example, meaning), for values with a grammar. The tests parse every example.
 GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
@@ -38,8 +39,9 @@ GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
         ("`beta1,beta2`", "0.9,0.98", "both betas of the adam family"),
     ],
     "averaging": [
-        ("`poly_<eta>`", "poly_8", "weight (eta+1)/(eta+t) on iterate t; poly_0 is the plain mean"),
-        ("`ema_<decay>`", "ema_0.999", "decay on the old average, so that ema_0.999 moves slowly"),
+        ("`poly_<eta>`", "poly_8", "weight (eta+1)/(eta+t) on iterate t; poly_0 is the plain mean, `poly` is poly_8"),
+        ("`ema_<decay>`", "ema_0.999", "decay on the old average, so that ema_0.999 moves slowly; `ema` is ema_0.999"),
+        ("`none`", "none", "the same as null"),
     ],
 }
 FAMILIES = families.TABLES
@@ -144,7 +146,7 @@ def job_schema() -> dict[str, Any]:
     formula = {
         "description": "gives a list, such as 10.0 ** np.arange(-4, 0), or a number, such as 2 ** 7",
         "type": "string",
-        "pattern": r"[\[({]|[\d.)]\s*[-+*/%]",
+        "pattern": FORMULA,
     }
     axes: dict[str, Any] = {}
     for name in SETTABLE:
@@ -211,18 +213,25 @@ def _value(name: str) -> dict[str, Any]:
     if name == "momentum":
         return {"type": ["number", "string"]}
     if name == "data_splits_map":
-        return {"type": ["object", "string"], "additionalProperties": {"type": "string"}, "required": ["train"]}
+        splits = {"properties": {"train": {"type": "string"}}, "additionalProperties": {"type": ["string", "null"]}}
+        return {"type": ["object", "string"], **splits, "required": ["train"]}
     hint = typing.get_type_hints(config.Config)[name]
     nullable = type(None) in typing.get_args(hint)
     if nullable:
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     plain = {bool: "boolean", int: "integer", float: "number", str: "string"}
     kind = plain.get(hint) or ("array" if typing.get_origin(hint) is list else "object")
-    schema: dict[str, Any] = {"type": [kind, "null"] if nullable else kind}
+    types = [kind, *(["null"] if nullable else [])]
+    schema: dict[str, Any] = {"type": types}
     if kind == "array":
         schema["items"] = {"type": plain[typing.get_args(hint)[0]]}
+        types.append(schema["items"]["type"])  # one value is a list of it
+    if kind in ("integer", "number"):
+        types.append("string")
+        schema["pattern"] = FORMULA
     if name in ("loss", "metrics"):  # few names; the other families have too many for a pattern
-        (schema["items"] if kind == "array" else schema)["pattern"] = _names(name)
+        for part in (schema, schema["items"]) if kind == "array" else (schema,):
+            part["pattern"] = _names(name)
     limits = config.FIELDS[name].metadata
     if limits["choices"]:
         schema["enum"] = [*limits["choices"], *([None] if nullable else [])]

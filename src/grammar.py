@@ -33,6 +33,8 @@ def parse_betas(momentum: Any) -> tuple[float, float | None]:
 
 # --- iterate averaging ------------------------------------------------------------------------------
 
+SHORT_AVERAGING = {"none": None, "poly": "poly_8", "ema": "ema_0.999"}
+
 
 def parse_averaging(text: str) -> tuple[str, float]:
     """`'poly_8'` -> ('poly', 8.0); `'ema_0.999'` -> ('ema', 0.999)."""
@@ -165,7 +167,7 @@ def split_source(text: str) -> tuple[str | None, str]:
 
 
 def parse_splits_map(value: Any) -> dict[str, str]:
-    """The splits of a run, name -> expression, from a dictionary or from the text of one.
+    """The splits of a run, name -> expression, from a dictionary or from the text of one. A null split is left out.
 
     The text may be a literal, or a call `dict(train='train[:80%]', test='test')`; it is never run as code.
     """
@@ -175,6 +177,7 @@ def parse_splits_map(value: Any) -> dict[str, str]:
         raise ValueError(
             f"data_splits_map must map names to splits, such as {{train: train, test: test}}, not {value!r}"
         )
+    value = {name: expression for name, expression in value.items() if expression is not None}
     for name, expression in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
             raise ValueError(f"data_splits_map: the split name {name!r} must be letters, digits and underscores")
@@ -185,8 +188,8 @@ def parse_splits_map(value: Any) -> dict[str, str]:
             raise ValueError(f"data_splits_map: 'train' cannot come from another data set; set dataset to {dataset!r}")
         parse_split(expression)
     if "train" not in value:
-        raise ValueError(f"data_splits_map has no 'train' split, only {', '.join(value)}")
-    return dict(value)
+        raise ValueError(f"data_splits_map has no 'train' split, only {', '.join(value) or 'splits that are null'}")
+    return value
 
 
 def _literal_dict(text: str) -> Any:

@@ -113,7 +113,7 @@ class Config:
     augment_repeats: int = _aug(1, "times an example is in its batch, differently augmented each time; a pass then visits one in so many of the examples", at_least=1)
 
     # --- model ---
-    model: str = _model("linear/no_bias", "family and name: linear, linear/no_bias, tiny/lenet, tiny/resnet_<depth>, tiny/vgg_<depth>, tiny/wrn_<depth>_<width>, timm/<name>, clip/<name>, clip_zeroshot/<name>, hf/<name or path>, python/<module>:<callable>")
+    model: str = _model("linear/no_bias", "family and name: linear, linear/no_bias, tiny/lenet, tiny/resnet_<depth>, tiny/vgg_<depth>, tiny/wrn_<depth>_<width>[_<dropout>], timm/<name>, clip/<name>, clip_zeroshot/<name>, hf/<name or path>, python/<module>:<callable>")
     model_pretrained: bool = _model(False, "start from the family's pretrained weights (timm, clip, hf)")
     model_head_init: str | None = _model(None, "reset the last layer: zero, or rand (as torch does); null: leave it as the family makes it", choices=("zero", "rand"))
     model_output_dim: int | None = _model(None, "number of outputs; null: the number of classes, 1 in regression", at_least=1)
