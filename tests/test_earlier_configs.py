@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from results_helpers import make_experiment
 
 from src import config as configs
 from src import families, yaml_io
+from src.config import Config
 from src.jobs.options import read_arguments
 from src.jobs.specification import read_job
 from src.results import read_experiments, varying
+from train import experiment_generator
 
 FLAT = """\
 dataset: libsvm/covtype.multiclass
@@ -123,3 +126,9 @@ def test_big_df_says_which_experiments_are_done(tmp_path: Path) -> None:
     big_df = read_experiments(tmp_path)
     assert big_df["is_done"].tolist() == [True, False] and big_df["is_done"].dtype == bool
     assert varying(big_df) == ["base_lr"]
+
+
+def test_a_run_has_the_rates_of_its_schedule(small: Callable[..., Config]) -> None:
+    config = small(lr_schedule="poly", base_lr="2.0 ** -3", averaging="none", train_length=2, steps_per_epoch=3)
+    *_, (stats, _) = experiment_generator(config)
+    assert stats["train/learning_rate"].tolist() == pytest.approx([2**-3 / 3**0.5, 2**-3 / 6**0.5])

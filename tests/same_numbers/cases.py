@@ -159,7 +159,7 @@ def _clip_zeroshot(stack: ExitStack, folder: Path) -> dict[str, Any]:
 
 CASES = {
     "libsvm_average": Case("libsvm; linear; poly average, warm-up and cosine", _libsvm_average),
-    "sparse": Case("sparse libsvm; linear/no_bias; multistep schedule, label smoothing", _sparse),
+    "sparse": Case("sparse libsvm; linear/no_bias; schedule with drops, label smoothing", _sparse),
     "recomputed": Case("sklearn; tiny/resnet; ema average with recomputed batch norm", _recomputed),
     "folds": Case("sklearn; linear; cross-validation, mse, amsgradw, length in samples", _folds),
     "early_stopping": Case(
