@@ -100,7 +100,7 @@ def convert(option: str, value: Any) -> Any:
     kind = type_name(option).removesuffix(" or null")
     if isinstance(value, str) and kind in ("a number", "a whole number"):
         value = formulas.evaluate(value)  # 2.0 ** -3
-    if isinstance(value, str | int | float) and kind.startswith("a list"):
+    if kind.startswith("a list") and type(value) in ((str,) if kind.endswith("names") else (int, float)):
         value = [value]  # model_input_shape: 784
     if isinstance(value, float) and value.is_integer() and "whole number" in type_name(option):
         value = int(value)  # 1e4 samples
