@@ -18,11 +18,12 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from src import config, families  # noqa: E402 - after sys.path is set
+from src import config, families, schedules  # noqa: E402 - after sys.path is set
 
 DEFAULTS = config.to_dict(config.Config()) | dict.fromkeys(config.FILLED)
 SETTABLE = list(config.OPTIONS)
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+FORMULA = r"[\[({]|[\d.)]\s*[-+*/%]"  # what the text of a formula has in it
 
 # option: (form, example, meaning), for values with a grammar. The tests parse every example.
 GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
@@ -32,20 +33,15 @@ GRAMMARS: dict[str, list[tuple[str, Any, str]]] = {
         ("`split[a:b]`", "train[1000:-500]", "a part of it, by position; negative positions count from the end"),
         ("`one+other`", "train[80%:]+test", "one after the other"),
     ],
-    "lr_schedule": [
-        ("`constant`", "constant", "base_lr throughout"),
-        ("`poly_<power>`", "poly_1", "falls to zero as (1 - progress)^power"),
-        ("`cosine`", "cosine", "falls to zero as half a cosine"),
-        ("`step_<t>_<factor>`", "step_30_0.1", "times factor every t, in units of train_length_unit"),
-        ("`step_<t1>,<t2>_<factor>`", "step_60,80_0.1", "times factor at t1, at t2, ..."),
-    ],
+    "lr_schedule": [(f"`{name}`", form.example, form.meaning) for name, form in schedules.SCHEDULES.items()],
     "momentum": [
         ("number", 0.9, "the momentum of sgd, or beta1 of the adam family"),
         ("`beta1,beta2`", "0.9,0.98", "both betas of the adam family"),
     ],
     "averaging": [
-        ("`poly_<eta>`", "poly_8", "weight (eta+1)/(eta+t) on iterate t; poly_0 is the plain mean"),
-        ("`ema_<decay>`", "ema_0.999", "decay on the old average, so that ema_0.999 moves slowly"),
+        ("`poly_<eta>`", "poly_8", "weight (eta+1)/(eta+t) on iterate t; poly_0 is the plain mean, `poly` is poly_8"),
+        ("`ema_<decay>`", "ema_0.999", "decay on the old average, so that ema_0.999 moves slowly; `ema` is ema_0.999"),
+        ("`none`", "none", "the same as null"),
     ],
 }
 FAMILIES = families.TABLES
@@ -150,7 +146,7 @@ def job_schema() -> dict[str, Any]:
     formula = {
         "description": "gives a list, such as 10.0 ** np.arange(-4, 0), or a number, such as 2 ** 7",
         "type": "string",
-        "pattern": r"[\[({]|[\d.)]\s*[-+*/%]",
+        "pattern": FORMULA,
     }
     axes: dict[str, Any] = {}
     for name in SETTABLE:
@@ -217,18 +213,25 @@ def _value(name: str) -> dict[str, Any]:
     if name == "momentum":
         return {"type": ["number", "string"]}
     if name == "data_splits_map":
-        return {"type": ["object", "string"], "additionalProperties": {"type": "string"}, "required": ["train"]}
+        splits = {"properties": {"train": {"type": "string"}}, "additionalProperties": {"type": ["string", "null"]}}
+        return {"type": ["object", "string"], **splits, "required": ["train"]}
     hint = typing.get_type_hints(config.Config)[name]
     nullable = type(None) in typing.get_args(hint)
     if nullable:
         (hint,) = (part for part in typing.get_args(hint) if part is not type(None))
     plain = {bool: "boolean", int: "integer", float: "number", str: "string"}
     kind = plain.get(hint) or ("array" if typing.get_origin(hint) is list else "object")
-    schema: dict[str, Any] = {"type": [kind, "null"] if nullable else kind}
+    types = [kind, *(["null"] if nullable else [])]
+    schema: dict[str, Any] = {"type": types}
     if kind == "array":
         schema["items"] = {"type": plain[typing.get_args(hint)[0]]}
+        types.append(schema["items"]["type"])  # one value is a list of it
+    if kind in ("integer", "number"):
+        types.append("string")
+        schema["pattern"] = FORMULA
     if name in ("loss", "metrics"):  # few names; the other families have too many for a pattern
-        (schema["items"] if kind == "array" else schema)["pattern"] = _names(name)
+        for part in (schema, schema["items"]) if kind == "array" else (schema,):
+            part["pattern"] = _names(name)
     limits = config.FIELDS[name].metadata
     if limits["choices"]:
         schema["enum"] = [*limits["choices"], *([None] if nullable else [])]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 from src.hints import did_you_mean
@@ -27,6 +27,7 @@ class Family:
     example: str
     splits: tuple[str, ...] = ()  # of a data family whose names all have the same ones
     separator: str = "/"  # between the prefix and what follows it
+    aliases: Mapping[str, str] = field(default_factory=dict)  # other names for what follows the prefix
 
     def load(self) -> ModuleType:
         return importlib.import_module(self.module)
@@ -48,10 +49,19 @@ DATA = {
         "src.data.timm",
         r"(torch|folder|hfds|tfds)/.+",
         "timm/torch/cifar10, timm/folder/<path>, timm/hfds/<name>",
+        aliases={"imagenet": "torch/imagenet"},
     ),
     "tfds": Family("src.data.tfds", r".+", "tfds/cifar10"),
     "hf": Family("src.data.hf", r".+", "hf/imdb"),
 }
+
+# Short names of the models that OpenAI published.
+_OPENAI_CLIP = {
+    "vit_b32": "ViT-B-32:openai", "vit_b16": "ViT-B-16:openai",
+    "vit_l14": "ViT-L-14:openai", "vit_l14_336": "ViT-L-14-336:openai",
+    "rn50": "RN50:openai", "rn101": "RN101:openai",
+    "rn50x4": "RN50x4:openai", "rn50x16": "RN50x16:openai", "rn50x64": "RN50x64:openai",
+}  # fmt: skip
 
 # Each module has `build(name, input_shape, output_dim, config, class_names) -> nn.Module`, and may have
 # `inputs(name, config) -> Inputs` (src/data/source.py): how the model wants images or text.
@@ -59,12 +69,13 @@ MODELS = {
     "linear": Family("src.models.linear", r"(no_bias)?", "linear/no_bias"),
     "tiny": Family(
         "src.models.tiny",
-        rf"lenet|resnet_({_depths(2)})|vgg_(11|13|16|19)|wrn_({_depths(4)})_[1-9]\d*",
-        "tiny/lenet, tiny/resnet_20 (6n+2 layers), tiny/vgg_11 (13, 16, 19), tiny/wrn_16_4 (6n+4 layers, width)",
+        rf"lenet|resnet_({_depths(2)}|18|34|101)|vgg_(11|13|16|19)|wrn_({_depths(4)})_[1-9]\d*(_0(\.\d+)?)?",
+        "tiny/lenet, tiny/resnet_20 (6n+2 layers; 18, 34, 50, 101, 152), tiny/vgg_11 (13, 16, 19), "
+        "tiny/wrn_16_4 (6n+4 layers, width), tiny/wrn_28_10_0.3 (dropout)",
     ),
     "timm": Family("src.models.timm", r".+", "timm/resnet18"),
-    "clip": Family("src.models.clip", r".+", "clip/ViT-B-32"),
-    "clip_zeroshot": Family("src.models.clip_zeroshot", r".+", "clip_zeroshot/ViT-B-32"),
+    "clip": Family("src.models.clip", r".+", "clip/ViT-B-32", aliases=_OPENAI_CLIP),
+    "clip_zeroshot": Family("src.models.clip_zeroshot", r".+", "clip_zeroshot/ViT-B-32", aliases=_OPENAI_CLIP),
     "hf": Family("src.models.hf", r".+", "hf/bert-base-uncased"),
     "python": Family("src.models.python", CALLABLE, "python/my_models:MyNet"),
 }
@@ -95,7 +106,7 @@ TABLES = {"dataset": DATA, "model": MODELS, "optim_alg": OPTIMIZERS, "loss": LOS
 
 
 def find(kind: str, name: str, table: Mapping[str, Family]) -> tuple[Family, str]:
-    """The family of `name` and what follows its prefix.
+    """The family of `name` and what follows its prefix, aliases replaced.
 
     `kind` is the option's name, for the message. Raises ValueError that says what is known.
     """
@@ -106,6 +117,7 @@ def find(kind: str, name: str, table: Mapping[str, Family]) -> tuple[Family, str
         known = ", ".join(family.example for family in table.values())
         raise ValueError(f"unknown {kind} {name!r}{did_you_mean(prefix, table) or ';'} known: {known}")
     family = table[prefix]
+    rest = family.aliases.get(rest, rest)
     # "sgd/" or "tiny" alone: the separator must be there exactly if something follows it
     if (separator == family.separator) != bool(rest) or not re.fullmatch(family.rest, rest):
         raise ValueError(f"unknown {kind} {name!r}; {prefix!r} takes names like {family.example}")

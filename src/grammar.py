@@ -1,7 +1,7 @@
-"""The small languages inside config values: the meaning of `step_30_0.1` or `train[:80%]`.
+"""The small languages inside config values: the meaning of `ema_0.999` or `train[:80%]`.
 
-A grid is checked on a login node with these functions, so they import no torch; the rooms that build schedules,
-averages and splits call the same functions. Every parser raises ValueError with a full sentence.
+A grid is checked on a login node with these functions, so they import no torch; the rooms that build averages and
+splits call the same functions. src/schedules.py has the language of lr_schedule. Every parser raises ValueError with a full sentence.
 """
 
 from __future__ import annotations
@@ -31,35 +31,9 @@ def parse_betas(momentum: Any) -> tuple[float, float | None]:
     return parts[0], parts[1] if len(parts) == 2 else None
 
 
-# --- learning-rate schedule -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """kind: constant, poly, cosine, step (every `times[0]`) or multistep (at each of `times`)."""
-
-    kind: str
-    power: float = 1.0  # of poly
-    times: tuple[int, ...] = ()  # in units of train_length_unit
-    factor: float = 1.0  # of step and multistep
-
-
-def parse_schedule(text: str) -> Schedule:
-    if text in ("constant", "cosine"):
-        return Schedule(text)
-    if match := re.fullmatch(rf"poly_({NUMBER})", text):
-        return Schedule("poly", power=float(match[1]))
-    if match := re.fullmatch(rf"step_(\d+(?:,\d+)*)_({NUMBER})", text):
-        times = tuple(int(t) for t in match[1].split(","))
-        if times[0] < 1 or list(times) != sorted(set(times)):
-            raise ValueError(f"lr_schedule {text!r}: the times must be positive and increase")
-        return Schedule("step" if len(times) == 1 else "multistep", times=times, factor=float(match[2]))
-    raise ValueError(
-        f"unknown lr_schedule {text!r}; known: constant, cosine, poly_<power>, step_<t>_<factor>, step_<t1>,<t2>_<factor>"
-    )
-
-
 # --- iterate averaging ------------------------------------------------------------------------------
+
+SHORT_AVERAGING = {"none": None, "poly": "poly_8", "ema": "ema_0.999"}
 
 
 def parse_averaging(text: str) -> tuple[str, float]:
@@ -193,7 +167,7 @@ def split_source(text: str) -> tuple[str | None, str]:
 
 
 def parse_splits_map(value: Any) -> dict[str, str]:
-    """The splits of a run, name -> expression, from a dictionary or from the text of one.
+    """The splits of a run, name -> expression, from a dictionary or from the text of one. A null split is left out.
 
     The text may be a literal, or a call `dict(train='train[:80%]', test='test')`; it is never run as code.
     """
@@ -203,6 +177,7 @@ def parse_splits_map(value: Any) -> dict[str, str]:
         raise ValueError(
             f"data_splits_map must map names to splits, such as {{train: train, test: test}}, not {value!r}"
         )
+    value = {name: expression for name, expression in value.items() if expression is not None}
     for name, expression in value.items():
         if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
             raise ValueError(f"data_splits_map: the split name {name!r} must be letters, digits and underscores")
@@ -213,8 +188,8 @@ def parse_splits_map(value: Any) -> dict[str, str]:
             raise ValueError(f"data_splits_map: 'train' cannot come from another data set; set dataset to {dataset!r}")
         parse_split(expression)
     if "train" not in value:
-        raise ValueError(f"data_splits_map has no 'train' split, only {', '.join(value)}")
-    return dict(value)
+        raise ValueError(f"data_splits_map has no 'train' split, only {', '.join(value) or 'splits that are null'}")
+    return value
 
 
 def _literal_dict(text: str) -> Any:

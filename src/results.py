@@ -30,7 +30,7 @@ def read_experiments(
 
     `jobs` is a job folder, one experiment's folder, a glob such as `runs/25-*`, or a list of these.
     Columns, in this order: every config field and any further key of config.yaml (numbers, booleans and
-    text typed), `status`, and every column of stats.csv. A cell of a stats column is a Series over the
+    text typed), `status`, `is_done`, and every column of stats.csv. A cell of a stats column is a Series over the
     epochs, indexed by the stats column `index_field`; it is empty where there are no figures (yet).
 
     A value that cannot be read is missing in the row of its experiment, and a warning names the folder.
@@ -55,6 +55,7 @@ def read_experiments(
     options = list(dict.fromkeys([*config.FIELDS, *(key for values in configs for key in values)]))
     columns = {name: _typed(name, [values.get(name) for values in configs], index) for name in options}
     columns["status"] = pd.Series([str(statuses[folder]) for folder in folders], index, dtype="str")
+    columns["is_done"] = columns["status"] == str(experiment.Status.DONE)
     for name, cells in _cells(stats, names, index_field).items():
         columns[name] = pd.Series(cells, index)
     return pd.DataFrame(columns, index=index)

@@ -81,7 +81,7 @@ def test_all_problems_are_told_at_once_each_with_its_place(tmp_path: Path) -> No
     base.write_text("batch_size: 0\n")
     path.write_text(
         "base: base.yaml\nbase_rl: 1\nloss: lgo\nbase_lr: fast\nbase_lr: fast\nhost_name: me\n"
-        "averaging: ema_2\nlr_schedule: step\nmodel: tiny/lenett\nsteps_per_epoch: 1\nsamples_per_epoch: 2\n"
+        "averaging: ema_2\nlr_schedule: steps\nmodel: tiny/lenett\nsteps_per_epoch: 1\nsamples_per_epoch: 2\n"
     )
     found = "\n".join(problems(path, "train_length=1.5", "nonsense", "model_kwargs=3"))
     for sentence in [
@@ -92,7 +92,7 @@ def test_all_problems_are_told_at_once_each_with_its_place(tmp_path: Path) -> No
         f"{path}:5: base_lr: 'fast' is not a number",
         f"{path}:6: 'host_name' is filled in by the program; remove it",
         f"{path}:7: unknown averaging 'ema_2'",
-        f"{path}:8: unknown lr_schedule 'step'",
+        f"{path}:8: unknown lr_schedule 'steps'",
         f"{path}:9: unknown model 'tiny/lenett'",
         f"{path}:11: steps_per_epoch and samples_per_epoch",
         "command line: train_length: 1.5 is not a whole number",

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from src import grammar
-from src.grammar import Bound, parse_averaging, parse_betas, parse_schedule, parse_split, parse_splits_map, split_source
+from src.grammar import Bound, parse_averaging, parse_betas, parse_split, parse_splits_map, split_source
+from src.schedules import parse_schedule
 
 names = st.sampled_from(["train", "test", "validation_matched", "train-a", "2020"])
 NUMBERS = {
@@ -185,11 +186,20 @@ def test_momentum_is_one_number_or_two_betas() -> None:
         assert grammar.problem(parse_betas, wrong)
 
 
-def test_schedules() -> None:
-    assert parse_schedule("poly_0.5").power == 0.5
-    assert parse_schedule("step_30_0.1") == grammar.Schedule("step", times=(30,), factor=0.1)
-    assert parse_schedule("step_30,60_1e-1") == grammar.Schedule("multistep", times=(30, 60), factor=0.1)
-    for wrong in ("poly", "poly_", "step_30", "step_0_0.1", "step_60,30_0.1", "Cosine", "cosine_1", ""):
+def test_a_text_that_is_no_schedule_is_refused() -> None:
+    for wrong in (
+        "poly_",
+        "step_30",
+        "step_0_0.1",
+        "step_1,2",
+        "step_0,0_0.1",
+        "linear_2",
+        "decay",
+        "decay_-1",
+        "every_0_0.1",
+    ):
+        assert "lr_schedule" in grammar.problem(parse_schedule, wrong)
+    for wrong in ("every_1.5_0.1", "every_1,2_0.1", "at_60,30_0.1", "at_0_0.1", "at_2", "Cosine", "cosine_1", ""):
         assert "lr_schedule" in grammar.problem(parse_schedule, wrong)
 
 

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 
-from src import families, grammar
+from src import families, grammar, schedules
 from src.config.options import OPTIONS, Config
 from src.hints import did_you_mean
 
@@ -19,7 +19,7 @@ def check(config: Config) -> Iterable[tuple[str, str]]:
         for name in value if isinstance(value, list) else [value] * (value is not None):
             if message := grammar.problem(lambda text, o=option, t=table: families.find(o, text, t), name):  # type: ignore[misc]
                 yield option, message
-    if message := grammar.problem(grammar.parse_schedule, config.lr_schedule):
+    if message := grammar.problem(schedules.parse_schedule, config.lr_schedule):
         yield "lr_schedule", message
     if config.averaging is not None and (message := grammar.problem(grammar.parse_averaging, config.averaging)):
         yield "averaging", message

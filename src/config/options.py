@@ -113,7 +113,7 @@ class Config:
     augment_repeats: int = _aug(1, "times an example is in its batch, differently augmented each time; a pass then visits one in so many of the examples", at_least=1)
 
     # --- model ---
-    model: str = _model("linear/no_bias", "family and name: linear, linear/no_bias, tiny/lenet, tiny/resnet_<depth>, tiny/vgg_<depth>, tiny/wrn_<depth>_<width>, timm/<name>, clip/<name>, clip_zeroshot/<name>, hf/<name or path>, python/<module>:<callable>")
+    model: str = _model("linear/no_bias", "family and name: linear, linear/no_bias, tiny/lenet, tiny/resnet_<depth>, tiny/vgg_<depth>, tiny/wrn_<depth>_<width>[_<dropout>], timm/<name>, clip/<name>, clip_zeroshot/<name>, hf/<name or path>, python/<module>:<callable>")
     model_pretrained: bool = _model(False, "start from the family's pretrained weights (timm, clip, hf)")
     model_head_init: str | None = _model(None, "reset the last layer: zero, or rand (as torch does); null: leave it as the family makes it", choices=("zero", "rand"))
     model_output_dim: int | None = _model(None, "number of outputs; null: the number of classes, 1 in regression", at_least=1)
@@ -132,7 +132,7 @@ class Config:
     samples_per_epoch: int | None = _train(None, "the same in samples: every ceil(samples_per_epoch / batch_size) optimizer steps", at_least=1)
     optim_alg: str = _train("sgd", "sgd (Nesterov's if momentum > 0), adam, adamw, amsgrad, amsgradw, timm/<name>, python/<module>:<callable>")
     base_lr: float = _train(1.0, "learning rate before the schedule", at_least=0)
-    lr_schedule: str = _train("constant", "constant, cosine, poly_<power>, step_<t>_<factor> (every t), step_<t1>,<t2>_<factor> (at each); t in train_length_unit")
+    lr_schedule: str = _train("constant", "constant, cosine, linear, decay_<p>, poly_<p>, step_<n>_<factor>, step_<a>,<b>,..._<factor>, every_<t>_<factor>, at_<t1>,<t2>,..._<factor>; see below")
     warmup_steps: int = _train(0, "optimizer steps over which the learning rate rises linearly from zero", at_least=0)
     momentum: Any = _train(0.9, "momentum of sgd; beta1, or 'beta1,beta2', of the adam family")
     weight_decay: float = _train(0.0, "weight decay of parameters with two or more dimensions", at_least=0)

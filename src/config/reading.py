@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from src import grammar, yaml_io
+from src import formulas, grammar, yaml_io
 from src.config.checks import check
 from src.config.options import FILLED, OPTIONS, Config, to_dict, type_name
 from src.hints import did_you_mean
@@ -89,12 +89,19 @@ def checked(config: Config) -> Config:
 
 
 def convert(option: str, value: Any) -> Any:
-    """The value as the option's type: 1 as 1.0, the text of a dictionary as the dictionary. Raises ValueError."""
+    """The value as the option's type: 1 as 1.0, a formula as its number, one value as a list of it. Raises ValueError."""
     if option == "data_splits_map":
         return grammar.parse_splits_map(value)
     if option == "momentum":
         grammar.parse_betas(value)
         return value if isinstance(value, str) else float(value)
+    if option == "averaging" and isinstance(value, str):
+        value = grammar.SHORT_AVERAGING.get(value, value)
+    kind = type_name(option).removesuffix(" or null")
+    if isinstance(value, str) and kind in ("a number", "a whole number"):
+        value = formulas.evaluate(value)  # 2.0 ** -3
+    if kind.startswith("a list") and type(value) in ((str,) if kind.endswith("names") else (int, float)):
+        value = [value]  # model_input_shape: 784
     if isinstance(value, float) and value.is_integer() and "whole number" in type_name(option):
         value = int(value)  # 1e4 samples
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from pathlib import Path
 
 from src.jobs import sbatch, submission
@@ -25,7 +27,9 @@ def read_arguments(argv: list[str] | None, description: str | None) -> argparse.
     )
     parser.add_argument("-d", "--dry-run", action="store_true", help="show what would be done, and do nothing")
     parser.add_argument("-o", "--overwrite", action="store_true", help="delete the job's newest folder and start over")
-    parser.add_argument("-r", "--retry", action="store_true", help="start what is neither finished, queued nor running")
+    parser.add_argument(
+        "-r", "--retry", "--rerun", action="store_true", help="start what is neither finished, queued nor running"
+    )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--only",
@@ -41,7 +45,8 @@ def read_arguments(argv: list[str] | None, description: str | None) -> argparse.
     parser.add_argument(
         "--cancel", action="store_true", help="end the queued and running experiments of a job's folder"
     )
-    arguments = parser.parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    arguments = parser.parse_args([re.sub(r"^--\w+", lambda flag: flag[0].replace("_", "-"), text) for text in argv])
     if not arguments.cancel and (problem := _problem(arguments)):
         parser.error(problem)
     return arguments

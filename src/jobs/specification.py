@@ -25,10 +25,10 @@ from typing import Any
 
 from src import config, yaml_io
 from src.config import ConfigError
+from src.formulas import evaluate
 from src.hints import did_you_mean
 from src.jobs import checks
 from src.jobs.checks import Cell, Point
-from src.jobs.formulas import evaluate
 
 MAX_EXPERIMENTS = 100_000
 TEXT = r"[^\x00-\x1f\x7f]+"

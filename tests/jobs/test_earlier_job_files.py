@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import submit_multiple
-from src.config import ConfigError
+from src.config import ConfigError, build
 from src.jobs.specification import Job, read_job
 
 DETAILS = """\
@@ -145,6 +145,18 @@ def test_the_values_are_plain_numbers_text_and_dictionaries(tmp_path: Path) -> N
         (0.001, False, 25),
         (0.001, True, 25),
     ]
+
+
+def test_schedules_and_averages_have_their_short_names_and_an_input_shape_is_a_number(tmp_path: Path) -> None:
+    job = read(
+        tmp_path,
+        "  dataset: libsvm/covtype.multiclass\n  data_splits_map: \"dict(train='train[:80%]', val=None)\"\n"
+        "  model_input_shape: 54\n  averaging: [none, poly, ema]\n  lr_schedule: [poly, poly_1, step, 'step_3,2,1_0.1']\n",
+    )
+    assert len(job.experiments) == 12
+    config = build(job.experiments[-1])
+    assert (config.data_splits_map, config.model_input_shape) == ({"train": "train[:80%]"}, [54])
+    assert (config.averaging, config.lr_schedule) == ("ema_0.999", "step_3,2,1_0.1")
 
 
 # --- formulas and options ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from helpers import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.jobs.formulas import MAX_INT, evaluate
+from src.formulas import MAX_INT, evaluate
 
 
 @pytest.mark.parametrize(
@@ -188,11 +188,9 @@ def test_a_formula_that_is_wrong_says_why_in_one_line(text: str, reason: str) ->
 
 
 def test_without_numpy_in_it_a_formula_does_not_import_numpy() -> None:
-    program = (
-        "import sys; from src.jobs.formulas import evaluate; evaluate('[2**i for i in range(3)]'); print(*sys.modules)"
-    )
+    program = "import sys; from src.formulas import evaluate; evaluate('[2**i for i in range(3)]'); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
-    assert "src.jobs.formulas" in done.stdout.split()
+    assert "src.formulas" in done.stdout.split()
     assert "numpy" not in done.stdout.split()
 
 

@@ -144,7 +144,7 @@ HANGING = [
 EVALUATE_ALL = """
 import json, resource, sys, time
 import numpy
-from src.jobs.formulas import evaluate
+from src.formulas import evaluate
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
 events = []

@@ -15,7 +15,15 @@ from src import config as configs
 from src.models import build_model
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (4, 9, 13)]
-TINY = ["tiny/lenet", "tiny/resnet_8", "tiny/vgg_11", "tiny/vgg_19", "tiny/wrn_10_1"]
+TINY = [
+    "tiny/lenet",
+    "tiny/resnet_8",
+    "tiny/vgg_11",
+    "tiny/vgg_19",
+    "tiny/wrn_10_1",
+    "tiny/wrn_10_1_0.3",
+    "tiny/resnet_18",
+]
 
 
 def build(name: str, shape: tuple[int, ...], outputs: int = 5, **options: Any) -> nn.Module:
@@ -48,10 +56,35 @@ def test_a_tiny_model_trains_on_a_last_batch_of_one_sample(name: str, shape: tup
 
 @pytest.mark.parametrize(
     ("name", "millions"),  # as published for CIFAR-10 (projections in place of padding add a little to resnet_20)
-    [("tiny/resnet_20", 0.27), ("tiny/resnet_56", 0.86), ("tiny/wrn_16_4", 2.75), ("tiny/vgg_16", 14.7)],
+    [
+        ("tiny/resnet_20", 0.27),
+        ("tiny/resnet_56", 0.86),
+        ("tiny/wrn_16_4", 2.75),
+        ("tiny/vgg_16", 14.7),
+        ("tiny/resnet_18", 11.17),
+        ("tiny/resnet_34", 21.28),
+        ("tiny/resnet_50", 23.52),
+        ("tiny/resnet_101", 42.51),
+        ("tiny/resnet_152", 58.15),
+    ],
 )
 def test_tiny_models_have_their_published_size(name: str, millions: float) -> None:
     assert parameters(build(name, (3, 32, 32), 10)) / 1e6 == pytest.approx(millions, rel=0.015)
+
+
+def test_a_deep_resnet_trains_on_one_small_sample() -> None:
+    build("tiny/resnet_50", (1, 8, 8)).train()(torch.randn(1, 1, 8, 8)).sum().backward()
+
+
+def test_a_wide_resnet_has_the_dropout_in_its_name_between_its_convolutions() -> None:
+    torch.manual_seed(0)
+    model, x = build("tiny/wrn_10_1_0.3", (3, 8, 8)), torch.randn(4, 3, 8, 8)
+    assert [module.p for module in model.modules() if isinstance(module, nn.Dropout)] == [0.3] * 3
+    assert not torch.equal(model.train()(x), model(x))
+    assert torch.equal(model.eval()(x), model(x))
+    plain = build("tiny/wrn_10_1", (3, 8, 8))
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(plain.eval()(x), model(x))
 
 
 def test_lenet_is_small_on_digits_and_does_not_grow_with_the_image() -> None:
@@ -86,6 +119,7 @@ def test_tiny_models_refuse_what_is_no_image_or_too_small(name: str, shape: tupl
         ("tiny/resnet_21", r"6n\+2 layers"),
         ("tiny/resnet_2", r"6n\+2 layers"),
         ("tiny/wrn_17_2", r"6n\+4 layers"),
+        ("tiny/wrn_16_4_1.5", r"tiny/wrn_28_10_0.3 \(dropout\)"),
         ("tiny/vgg_12", r"tiny/vgg_11 \(13, 16, 19\)"),
     ],
 )

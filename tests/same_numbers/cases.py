@@ -49,7 +49,7 @@ def _sparse(stack: ExitStack, folder: Path) -> dict[str, Any]:
     return {
         "dataset": f"libsvm/{folder / 'digits.svm'}", "max_dense_gb": 0,
         "data_splits_map": {"train": "train[:80%]", "test": "train[80%:]"}, "model": "linear/no_bias",
-        "train_length": 5, "base_lr": 1.0, "lr_schedule": "step_2,4_0.3", "label_smoothing": 0.1,
+        "train_length": 5, "base_lr": 1.0, "lr_schedule": "at_2,4_0.3", "label_smoothing": 0.1,
     }  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def _folds(stack: ExitStack, folder: Path) -> dict[str, Any]:
         "dataset": "sklearn/diabetes", "data_splits_map": {"train": "train[:80%]", "test": "train[80%:]"},
         "cv_folds": 4, "cv_fold": 1, "model": "linear", "loss": "mse", "optim_alg": "amsgradw",
         "momentum": "0.8,0.99", "base_lr": 10.0, "weight_decay": 1e-3, "batch_size": 30, "train_length": 2000,
-        "train_length_unit": "sample", "samples_per_epoch": 400, "lr_schedule": "poly_2",
+        "train_length_unit": "sample", "samples_per_epoch": 400, "lr_schedule": "decay_2",
     }  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def _timm_vit(stack: ExitStack, folder: Path) -> dict[str, Any]:
     return {
         "dataset": "timm/torch/cifar10", "model": "timm/test_vit", "model_kwargs": {"drop_path_rate": 0.1},
         "image_size": 32, "random_crop_padding": 4, "hflip": 0.5, "batch_size": 32, "optim_alg": "timm/lamb",
-        "base_lr": 0.003, "layer_decay": 0.8, "train_length": 3, "warmup_steps": 5, "lr_schedule": "step_1_0.5",
+        "base_lr": 0.003, "layer_decay": 0.8, "train_length": 3, "warmup_steps": 5, "lr_schedule": "every_1_0.5",
     }  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _hf_text(stack: ExitStack, folder: Path) -> dict[str, Any]:
     return {
         "dataset": f"hf/{make_texts(folder / 'films', 96, 40)}", "model": f"hf/{folder / 'bert'}",
         "model_pretrained": True, "batch_size": 16, "optim_alg": "adamw", "base_lr": 0.003, "weight_decay": 0.01,
-        "train_length": 3, "warmup_steps": 6, "lr_schedule": "poly_1",
+        "train_length": 3, "warmup_steps": 6, "lr_schedule": "linear",
     }  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _clip_zeroshot(stack: ExitStack, folder: Path) -> dict[str, Any]:
 
 CASES = {
     "libsvm_average": Case("libsvm; linear; poly average, warm-up and cosine", _libsvm_average),
-    "sparse": Case("sparse libsvm; linear/no_bias; multistep schedule, label smoothing", _sparse),
+    "sparse": Case("sparse libsvm; linear/no_bias; schedule with drops, label smoothing", _sparse),
     "recomputed": Case("sklearn; tiny/resnet; ema average with recomputed batch norm", _recomputed),
     "folds": Case("sklearn; linear; cross-validation, mse, amsgradw, length in samples", _folds),
     "early_stopping": Case(
@@ -171,7 +171,7 @@ CASES = {
     "timm_mixup": Case("timm/folder; tiny/lenet; mixup, cutmix, RandAugment, erasing", _timm_mixup),
     "timm_vit": Case("timm/torch; timm; layer decay, drop path, lamb, crops", _timm_vit),
     "tfds_wrn": Case("tfds; tiny/wrn; three splits, resized crops, colour jitter", _tfds_wrn),
-    "hf_text": Case("hf, text; hf, pretrained; adamw, warm-up and poly schedule", _hf_text),
+    "hf_text": Case("hf, text; hf, pretrained; adamw, warm-up and linear schedule", _hf_text),
     "clip": Case("hf, images; clip, fine-tuned; average alone evaluated", _clip),
     "clip_zeroshot": Case("timm/folder; clip_zeroshot, frozen; split of another data set", _clip_zeroshot),
 }

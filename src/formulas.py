@@ -1,4 +1,4 @@
-"""The formulas of a job file: `'10.0 ** np.arange(-4, 0)'` becomes a list, by walking the syntax tree.
+"""The formulas of job and config files: `'10.0 ** np.arange(-4, 0)'` becomes a list, by walking the syntax tree.
 
 Nothing runs but what the tables below name: no eval, no other function, no attribute of any other object.
 Nothing hangs: each operation is charged with the size of what it takes and gives, and the few that make
