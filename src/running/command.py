@@ -97,6 +97,11 @@ def config_or_exit_code(path: Path, overrides: list[str]) -> Config | int:
     if path.name == experiment.SPEC and not any(word.startswith("output_dir=") for word in overrides):
         config = replace(config, output_dir=str(path.parent))  # also after the folder was moved or renamed
     folder = Path(config.output_dir) if config.output_dir is not None else None
+    if folder is not None and requeue.is_stalled(folder):
+        cause = f"{requeue.MAX_STALLED} restarts in a row without a step of progress; no more are tried"
+        print(f"{folder}: failed: {cause}", file=sys.stderr)
+        requeue.note(folder, Status.FAILED, cause)
+        return experiment.EXIT_FAILED
     if folder is None or config.resume == "never" or not (folder / experiment.DONE).exists():
         return config
     if changes := ", ".join(
@@ -121,11 +126,6 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         name = path.resolve().parent.name if path.name == experiment.CONFIG else path.stem
         config = replace(config, output_dir=str(experiment.new_run_folder(name)))
     folder = Path(str(config.output_dir))
-    if requeue.is_stalled(folder):
-        cause = f"{requeue.MAX_STALLED} restarts in a row without a step of progress; no more are tried"
-        print(f"{folder}: failed: {cause}", file=sys.stderr)
-        requeue.note(folder, Status.FAILED, cause)
-        return experiment.EXIT_FAILED
     _print(f"{folder}: started")
     try:
         with StopSignals():  # it covers what the generator does before its own block
