@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -44,3 +44,11 @@ def call(text: str, option: str, /, *args: Any, **kwargs: Any) -> Any:
         given = ", ".join(["..." for _ in args] + [f"{name}=..." for name in kwargs])
         raise ValueError(f"{option} 'python/{text}' is called as {text.partition(':')[2]}({given}): {error}") from None
     return function(*args, **kwargs)
+
+
+def taken(text: str, option: str, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the offered arguments that the callable `module:name` has a parameter for; all if it has **kwargs."""
+    parameters = inspect.signature(import_callable(text, option)).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(offered)
+    return {name: value for name, value in offered.items() if name in parameters}
