@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch.optim.swa_utils
+import torch
 from torch import Tensor, nn
 
+from src.training.batch_norm import recompute_batch_norm
 from src.training.forward import forward_batch
 from src.training.losses import Loss
 from src.training.metrics import Metrics
@@ -70,10 +71,3 @@ class Evaluator:
             return {**self.metrics.compute(), **watch.state_dict()}
         finally:
             model.train(was_training)
-
-
-def recompute_batch_norm(model: nn.Module, batches: Batches) -> None:
-    """Set the batch-norm statistics to those over the batches. Draws no random number from the run's generators."""
-    device = next(model.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.optim.swa_utils.update_bn(batches, model)
