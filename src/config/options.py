@@ -128,7 +128,7 @@ class Config:
     batch_size: int = _train(100, "samples of an optimizer step", at_least=1)
     grad_accum_steps: int = _train(1, "parts a batch is cut into, one after another through the model; it saves memory and leaves the gradient as it is", at_least=1)
     train_length: int = _train(100, "length of the run, in train_length_unit; 0: evaluate the initial model", at_least=0)
-    train_length_unit: str = _train("epoch", "unit of train_length", choices=("epoch", "step", "sample"))
+    train_length_unit: str = _train("epoch", "unit of train_length; samples are counted as they are seen, also in the short last batch of a pass", choices=("epoch", "step", "sample"))
     steps_per_epoch: int | None = _train(None, "evaluate every so many optimizer steps; null: after each pass over the data", at_least=1)
     samples_per_epoch: int | None = _train(None, "the same in samples: every ceil(samples_per_epoch / batch_size) optimizer steps", at_least=1)
     optim_alg: str = _train("sgd", "sgd (Nesterov's if momentum > 0), adam, adamw, amsgrad, amsgradw, timm/<name>, python/<module>:<callable>")
