@@ -54,8 +54,8 @@ def _layers(decay: float, config: Config, model: nn.Module) -> ParamGroups:
     """A group for each layer, with `lr_scale` = decay ** (number of layers after it), after BEiT (Bao et al. 2022)."""
     if not hasattr(model, "group_matcher"):
         raise ValueError(
-            f"layer_decay: {config.model!r} does not declare its layers; timm/, clip/ and hf/ models do, and your own "
-            "model can by a method group_matcher(coarse), as in timm"
+            f"layer_decay: {config.model!r} does not declare its layers; clip/, hf/ and almost all timm/ models do, "
+            "and your own model can by a method group_matcher(coarse), as in timm"
         )
     from timm.optim import param_groups_layer_decay
 

@@ -108,6 +108,12 @@ def test_a_users_model_may_say_what_its_layers_are() -> None:
         build("sgd", small_model(), layer_decay=0.1)
 
 
+def test_a_timm_model_that_declares_no_layers_is_refused_with_a_true_sentence() -> None:
+    config = configs.build({"model": "timm/pit_ti_224", "layer_decay": 0.5})
+    with pytest.raises(ValueError, match=r"layer_decay: 'timm/pit_ti_224' does not declare .* almost all timm/ models"):
+        build_optimizer(config, build_model(config, (3, 224, 224), 5))
+
+
 def test_each_layer_moves_at_its_own_rate_in_a_run(small: Callable[..., Config], tmp_path: Path) -> None:
     moved = {}
     for decay in (None, 0.5):
