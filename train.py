@@ -91,7 +91,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         # --- resume -------------------------------------------------------------------------------------
         record = configs.record(config, found)
         parts = {"model": model, "optimizer": optimizer, "state": state, "best": best, "average": average}
-        saver = Saver(config, folder, record, parts, listeners.saved)
+        saver = Saver(config, folder, record, parts, listeners.saved, listeners.note)
         if not saver.resume(device) and configs.differences(experiment.read_options(folder, experiment.CONFIG), record):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
         if setup.is_done:
@@ -115,7 +115,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 # zip draws a step first: after the last one it draws no batch, which would be lost for the next epoch.
                 steps = range(state.step, length.epoch_end(epoch))
                 for step, micro_batches in zip(steps, state.watch.waiting(batches), strict=False):
-                    lr = learning_rate(config, step, length.total_steps, length.steps_per_unit)
+                    lr = learning_rate(config, step, length.total_steps, length.steps_per_unit(step))
                     set_lr(optimizer, lr)
                     loss, grad_norm = train_step(model, forward, train_loss_fn, optimizer, micro_batches, state.metrics)
                     if average is not None:

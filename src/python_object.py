@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+from src import families
+from src.config import Config
 
 
 def import_callable(text: str, option: str) -> Callable[..., Any]:
@@ -44,3 +49,25 @@ def call(text: str, option: str, /, *args: Any, **kwargs: Any) -> Any:
         given = ", ".join(["..." for _ in args] + [f"{name}=..." for name in kwargs])
         raise ValueError(f"{option} 'python/{text}' is called as {text.partition(':')[2]}({given}): {error}") from None
     return function(*args, **kwargs)
+
+
+def taken(text: str, option: str, offered: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the offered arguments that the callable `module:name` has a parameter for; all if it has **kwargs."""
+    parameters = inspect.signature(import_callable(text, option)).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return dict(offered)
+    return {name: value for name, value in offered.items() if name in parameters}
+
+
+def sources(config: Config) -> dict[str, Path]:
+    """The source file of each `python/` name in the config, where there is one."""
+    found = {}
+    for option in families.TABLES:
+        value = getattr(config, option)
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str) and name.startswith("python/"):
+                function = import_callable(name.removeprefix("python/"), option)
+                file = getattr(sys.modules.get(function.__module__), "__file__", None)
+                if file is not None:
+                    found[name] = Path(file)
+    return found

@@ -128,6 +128,10 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
         yield "device", f"device {config.device!r} is none of cpu, cuda, cuda:1, ..."
     if config.model_kwargs and config.model.partition("/")[0] in ("linear", "tiny"):
         yield "model_kwargs", f"model_kwargs: {config.model!r} takes none"
+    if config.dataset_kwargs and not config.dataset.startswith("python/"):
+        yield "dataset_kwargs", f"dataset_kwargs: {config.dataset!r} takes none; python/ data sets do"
+    if config.optim_kwargs and not config.optim_alg.startswith(("timm/", "python/")):
+        yield "optim_kwargs", f"optim_kwargs: {config.optim_alg!r} takes none; timm/ and python/ optimizers do"
     if config.layer_decay is not None and config.model.partition("/")[0] in ("linear", "tiny"):
         yield "layer_decay", f"layer_decay: {config.model!r} does not declare its layers; remove it"
     if config.optim_alg == "sgd" and isinstance(config.momentum, str) and "," in config.momentum:

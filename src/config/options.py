@@ -71,6 +71,7 @@ class Config:
 
     # --- data ---
     dataset: str = _data("libsvm/a9a", "family and name: libsvm/<name or path>, sklearn/<name>, timm/torch/<name>, timm/folder/<path>, timm/hfds/<name>, tfds/<name>, hf/<name or path>[:config], python/<module>:<callable>")
+    dataset_kwargs: dict[str, Any] = _data({}, "further arguments of the data set (python); another one that data_splits_map names does not get them")
     data_dir: str = _data("data", "folder of downloaded data, relative to where the program is started")
     data_download: bool = _data(True, "download data that data_dir does not have")
     data_splits_map: Any = _data({"train": "train", "test": "test"}, "split name: expression such as train[:80%], train[80%:]+test, train[:1000]; `train` is trained on, every other one is evaluated each epoch; <dataset>::<expression> takes it from another data set")
@@ -127,10 +128,11 @@ class Config:
     batch_size: int = _train(100, "samples of an optimizer step", at_least=1)
     grad_accum_steps: int = _train(1, "parts a batch is cut into, one after another through the model; it saves memory and leaves the gradient as it is", at_least=1)
     train_length: int = _train(100, "length of the run, in train_length_unit; 0: evaluate the initial model", at_least=0)
-    train_length_unit: str = _train("epoch", "unit of train_length", choices=("epoch", "step", "sample"))
+    train_length_unit: str = _train("epoch", "unit of train_length; samples are counted as they are seen, also in the short last batch of a pass", choices=("epoch", "step", "sample"))
     steps_per_epoch: int | None = _train(None, "evaluate every so many optimizer steps; null: after each pass over the data", at_least=1)
     samples_per_epoch: int | None = _train(None, "the same in samples: every ceil(samples_per_epoch / batch_size) optimizer steps", at_least=1)
     optim_alg: str = _train("sgd", "sgd (Nesterov's if momentum > 0), adam, adamw, amsgrad, amsgradw, timm/<name>, python/<module>:<callable>")
+    optim_kwargs: dict[str, Any] = _train({}, "further arguments of the optimizer (timm, python), such as {betas: [0.9, 0.95]}")
     base_lr: float = _train(1.0, "learning rate before the schedule", at_least=0)
     lr_schedule: str = _train("constant", "constant, cosine, linear, decay_<p>, poly_<p>, step_<n>_<factor>, step_<a>,<b>,..._<factor>, every_<t>_<factor>, at_<t1>,<t2>,..._<factor>; see below")
     warmup_steps: int = _train(0, "optimizer steps over which the learning rate rises linearly from zero", at_least=0)

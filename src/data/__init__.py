@@ -125,7 +125,8 @@ def _other_data_sets(config: Config) -> list[Config]:
         if dataset is not None:
             maps.setdefault(dataset, {})[split] = expression
     return [
-        dataclasses.replace(config, dataset=dataset, data_splits_map=splits_map) for dataset, splits_map in maps.items()
+        dataclasses.replace(config, dataset=dataset, dataset_kwargs={}, data_splits_map=splits_map)
+        for dataset, splits_map in maps.items()
     ]
 
 

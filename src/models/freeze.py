@@ -49,6 +49,3 @@ class _Frozen:
 
     def train(self, mode: bool = True) -> nn.Module:
         return super().train(False)  # type: ignore[misc]
-
-    def reset_running_stats(self) -> None:
-        """Does nothing: torch's update_bn resets all layers by it, and would not compute these statistics anew."""

@@ -6,8 +6,9 @@ config.json, whose type decides between texts and images. Code that comes with a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from src.config import Config
 from src.data.source import Inputs
-from src.models.hf_files import first_line, quiet, read_config, read_image_inputs, read_tokenizer, read_weights
+from src.models.hf_files import quiet, read_config, read_image_inputs, read_tokenizer, read_weights
 
 
 def inputs(name: str, config: Config) -> Inputs:
@@ -53,16 +54,13 @@ def build(
         if config.model_pretrained:
             network = read_weights(name, auto, network_config)
         else:
-            network = auto.from_config(network_config, dtype=torch.float32, trust_remote_code=False)
+            network_config.architectures = network_config.architectures or []  # transformers takes no null here
+            with _taking_images(name, input_shape) if kind == "image" else contextlib.nullcontext():
+                network = auto.from_config(network_config, dtype=torch.float32, trust_remote_code=False)
         model = Classifier(network, output_dim)
         if kind == "image":
-            try:
-                with torch.no_grad():
-                    model.eval()(torch.zeros(1, *input_shape))  # many errors of shape occur only here
-            except Exception as error:  # transformers raises value, type and runtime errors for a wrong shape
-                raise ValueError(
-                    f"model 'hf/{name}' does not take images of shape {input_shape}: {first_line(error)}"
-                ) from error
+            with _taking_images(name, input_shape), torch.no_grad():
+                model.eval()(torch.zeros(1, *input_shape))  # many errors of shape occur only here
     return model.train()
 
 
@@ -88,16 +86,35 @@ class Classifier(nn.Module):
         heads = [part for part in parts if _out_features(part) == self.output_dim]
         return nn.ModuleList(heads) if len(heads) > 1 else nn.Sequential(*parts)
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """The layers for timm's layer decay: parameters before the largest list of blocks, each block, parameters after."""
-        lists = [(name, m) for name, m in self.named_modules() if isinstance(m, nn.ModuleList) and len(m)]
-        if not lists:
-            return {"stem": "^$", "blocks": "^$"}
-        blocks = max(lists, key=lambda named: sum(p.numel() for p in named[1].parameters()))[0]
-        names = [name for name, _ in self.named_parameters()]
-        first = next(i for i, name in enumerate(names) if name.startswith(f"{blocks}."))
-        stem = "|".join(re.escape(name) for name in names[:first])
-        return {"stem": f"^(?:{stem})$", "blocks": rf"^{re.escape(blocks)}\.(\d+)"}
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], float]:
+        """The layers for timm's layer decay: parameters before the blocks, each block, parameters after the blocks.
+
+        The blocks are the largest list of modules; of an encoder-decoder, the encoder's and then the decoder's. What is
+        not in the pretrained body is the last layer, wherever the model registers it.
+        """
+        body = self.network.base_model
+        encoder_decoder = getattr(self.network.config, "is_encoder_decoder", False)
+        stacks = [body.encoder, body.decoder] if encoder_decoder else [self]
+        layers: dict[int, float] = {}  # by parameter
+        depth = 0
+        for stack in stacks:
+            blocks = _largest_list(stack)
+            numbers = {id(p): depth + n for n, block in enumerate(blocks, start=1) for p in block.parameters()}
+            depth += len(blocks)
+            after = math.inf if stack is stacks[-1] else depth
+            before = True
+            for name, parameter in stack.named_parameters():
+                before = before and id(parameter) not in numbers
+                is_stem = before or (encoder_decoder and "embed" in name)  # some register these after the blocks
+                layers.setdefault(id(parameter), numbers.get(id(parameter), 0 if is_stem else after))
+        in_body = {id(parameter) for parameter in body.parameters()}
+        by_name = {name: layers.get(id(p), 0) if id(p) in in_body else math.inf for name, p in self.named_parameters()}
+        return by_name.__getitem__
+
+
+def _largest_list(module: nn.Module) -> list[nn.Module]:
+    lists = [part for part in module.modules() if isinstance(part, nn.ModuleList)]
+    return list(max(lists, key=lambda part: sum(p.numel() for p in part.parameters()), default=[]))
 
 
 def _out_features(module: nn.Module) -> int | None:
@@ -121,6 +138,17 @@ def _kind(name: str, network_config: Any) -> str:
     return "text" if text else "image"
 
 
+@contextlib.contextmanager
+def _taking_images(name: str, input_shape: tuple[int, ...]) -> Iterator[None]:
+    """In the block, any error becomes a ValueError with one sentence."""
+    try:
+        yield
+    except Exception as error:  # transformers raises value, type and runtime errors for a wrong shape
+        raise ValueError(
+            f"model 'hf/{name}' does not take images of shape {input_shape}: {' '.join(str(error).split()) or type(error).__name__}"
+        ) from error
+
+
 def _fit_images(name: str, network_config: Any, input_shape: tuple[int, ...], config: Config) -> None:
     """Set channels and size of an untrained model to those of the images; pretrained weights keep their own."""
     if len(input_shape) != 3:
@@ -130,7 +158,9 @@ def _fit_images(name: str, network_config: Any, input_shape: tuple[int, ...], co
     channels, height, width = input_shape
     if config.model_pretrained:
         return
-    if hasattr(network_config, "num_channels"):
-        network_config.num_channels = channels
-    if hasattr(network_config, "image_size") and "image_size" not in config.model_kwargs:
-        network_config.image_size = height if height == width else [height, width]
+    with _taking_images(name, input_shape):  # a config checks the types of its fields
+        if hasattr(network_config, "num_channels"):
+            network_config.num_channels = channels
+        if hasattr(network_config, "image_size") and "image_size" not in config.model_kwargs:
+            one_number = height == width and not isinstance(network_config.image_size, list | tuple)
+            network_config.image_size = height if one_number else [height, width]

@@ -24,7 +24,7 @@ class IterateAverage(AveragedModel):
     with average_1 = iterate_1.
 
     `buffers` is the rule for batch-norm statistics: 'copy' takes the newest, 'average' averages all but the counters,
-    'recompute' takes the newest, and the caller calls torch.optim.swa_utils.update_bn.
+    'recompute' takes the newest, and the evaluation computes them anew (src/training/batch_norm.py).
     """
 
     def __init__(self, model: nn.Module, kind: str, parameter: float, buffers: str = "copy") -> None:

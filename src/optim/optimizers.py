@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,16 +24,14 @@ def build_optimizer(config: Config, model: nn.Module) -> torch.optim.Optimizer:
     Raises ValueError if the optimizer does not exist or rejects the options.
     """
     _, name = families.find("optim_alg", config.optim_alg, families.OPTIMIZERS)
+    for key, option in {"lr": "base_lr", "weight_decay": "weight_decay"}.items():
+        if key in config.optim_kwargs:
+            raise ValueError(f"optim_kwargs: {key!r} comes from the option {option}; remove it")
     groups = _param_groups(config, model)
     if config.optim_alg.startswith("timm/"):
         return _timm(name, groups, config)
     if config.optim_alg.startswith("python/"):
-        optimizer = python_object.call(name, "optim_alg", groups, lr=config.base_lr)
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise ValueError(
-                f"optim_alg {config.optim_alg!r} returned {type(optimizer).__name__}, not a torch.optim.Optimizer"
-            )
-        return optimizer
+        return _python(name, groups, config)
     return _torch(config.optim_alg, groups, config)
 
 
@@ -55,8 +54,8 @@ def _layers(decay: float, config: Config, model: nn.Module) -> ParamGroups:
     """A group for each layer, with `lr_scale` = decay ** (number of layers after it), after BEiT (Bao et al. 2022)."""
     if not hasattr(model, "group_matcher"):
         raise ValueError(
-            f"layer_decay: {config.model!r} does not declare its layers; timm/, clip/ and hf/ models do, and your own "
-            "model can by a method group_matcher(coarse), as in timm"
+            f"layer_decay: {config.model!r} does not declare its layers; clip/, hf/ and almost all timm/ models do, "
+            "and your own model can by a method group_matcher(coarse), as in timm"
         )
     from timm.optim import param_groups_layer_decay
 
@@ -97,13 +96,47 @@ def _timm(name: str, groups: ParamGroups, config: Config) -> torch.optim.Optimiz
     if get_optimizer_info(inner).second_order:
         raise ValueError(f"optim_alg 'timm/{name}' needs second derivatives, which are not supported")
 
-    beta1, beta2 = grammar.parse_betas(config.momentum)
-    arguments: dict[str, Any] = {"momentum": beta1, "eps": config.ada_eps}
+    beta1, _ = grammar.parse_betas(config.momentum)
     try:
-        algorithm = get_optimizer_class(inner, bind_defaults=False)
-        own = inspect.signature(algorithm).parameters.get("betas")
-        if own is not None and isinstance(own.default, tuple):
-            arguments["betas"] = (beta1, own.default[1] if beta2 is None else beta2, *own.default[2:])
+        own = inspect.signature(get_optimizer_class(inner, bind_defaults=False)).parameters
+        arguments = {"momentum": beta1, "eps": config.ada_eps} | _betas(own, config) | config.optim_kwargs
         return create_optimizer_v2(groups, name, lr=config.base_lr, **arguments)
     except (AssertionError, ImportError, TypeError, ValueError) as error:
         raise ValueError(f"optim_alg 'timm/{name}' cannot be built: {error}") from error
+
+
+def _python(name: str, groups: ParamGroups, config: Config) -> torch.optim.Optimizer:
+    """The user's own optimizer. It gets momentum or betas, and eps, by the parameters that it names.
+
+    Raises ValueError where it has no parameter for one of these options, and the option is set.
+    """
+    own = inspect.signature(python_object.import_callable(name, "optim_alg")).parameters
+    beta1, beta2 = grammar.parse_betas(config.momentum)
+    offered = {"eps": config.ada_eps} if beta2 is not None else {"eps": config.ada_eps, "momentum": beta1}
+    arguments = {key: value for key, value in offered.items() if key in own} | _betas(own, config)
+    used = arguments.keys() - config.optim_kwargs.keys()
+    for option, names in {"momentum": ("momentum", "betas"), "ada_eps": ("eps",)}.items():
+        if used.isdisjoint(names) and getattr(config, option) != getattr(Config(), option):
+            raise ValueError(
+                f"{option} {getattr(config, option)!r} is not used by optim_alg {config.optim_alg!r}: it does not name "
+                f"a parameter {' or '.join(names)} for it, or optim_kwargs sets that; remove {option}"
+            )
+    optimizer = python_object.call(name, "optim_alg", groups, lr=config.base_lr, **arguments | config.optim_kwargs)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(
+            f"optim_alg {config.optim_alg!r} returned {type(optimizer).__name__}, not a torch.optim.Optimizer"
+        )
+    return optimizer
+
+
+def _betas(own: Mapping[str, inspect.Parameter], config: Config) -> dict[str, Any]:
+    """`betas` for an optimizer with these parameters: momentum is the first one or two, the others are its defaults."""
+    if "betas" not in own:
+        return {}
+    default = own["betas"].default
+    if default is inspect.Parameter.empty:
+        default = (0.9, 0.999)
+    if not isinstance(default, tuple | list):
+        return {}
+    beta1, beta2 = grammar.parse_betas(config.momentum)
+    return {"betas": (beta1, default[1] if beta2 is None else beta2, *default[2:])}

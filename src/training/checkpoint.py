@@ -28,15 +28,16 @@ class HasState(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
 
 
-def save(path: Path, record: Mapping[str, Any], parts: Mapping[str, HasState]) -> None:
+def save(path: Path, record: Mapping[str, Any], parts: Mapping[str, HasState], code: Mapping[str, str]) -> None:
     """Write the state of every part and of the random generators; `path` is replaced whole or not at all.
 
-    `record`: what config.yaml holds.
+    `record`: what config.yaml holds. `code`: the fingerprints of the user's own code.
     """
     content = {
         "format": FORMAT,
         "config": dict(record),
         "random": get_random_states(),
+        "code": dict(code),
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
     _write(path, content)
@@ -47,8 +48,8 @@ def save_weights(path: Path, model: nn.Module, row: dict[str, Any]) -> None:
     _write(path, {"model": model.state_dict(), "stats": row})
 
 
-def load(path: Path, record: Mapping[str, Any], parts: Mapping[str, HasState], device: torch.device) -> None:
-    """Give every part, and the random generators, the state they had when `path` was saved.
+def load(path: Path, record: Mapping[str, Any], parts: Mapping[str, HasState], device: torch.device) -> dict[str, str]:
+    """Give every part, and the random generators, the state they had when `path` was saved; returns the `code` of then.
 
     Raises CheckpointError if the file is damaged, is none of ours, or belongs to a config whose numbers differ.
     """
@@ -68,6 +69,7 @@ def load(path: Path, record: Mapping[str, Any], parts: Mapping[str, HasState], d
         ) from None
     # generator states live on the CPU wherever the tensors of the model were mapped to
     set_random_states(_to_cpu(content["random"]))
+    return dict(content.get("code", {}))
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

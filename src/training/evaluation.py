@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch.optim.swa_utils
+import torch
 from torch import Tensor, nn
 
 from src.config import Config
 from src.data import Data
 from src.data.batches import eval_batches
+from src.training.batch_norm import recompute_batch_norm
 from src.training.forward import build_forward, forward_batch
 from src.training.losses import Loss
 from src.training.metrics import Metrics, build_metrics
@@ -96,10 +97,3 @@ def build_evaluator(
         after_batch=after_batch,
         train_split=data.splits["train"] if config.averaging_buffers == "recompute" else None,
     )
-
-
-def recompute_batch_norm(model: nn.Module, batches: Batches) -> None:
-    """Set the batch-norm statistics to those over the batches. Draws no random number from the run's generators."""
-    device = next(model.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.optim.swa_utils.update_bn(batches, model)

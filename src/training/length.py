@@ -10,11 +10,13 @@ from src.data.batches import steps_per_pass
 
 @dataclass(frozen=True)
 class Length:
-    """`steps_per_unit` optimizer steps are one train_length_unit, the unit that schedules count in too."""
+    """Steps of an epoch and of the run. `unit` is the train_length_unit; a pass visits n_examples in batches."""
 
     steps_per_epoch: int
     total_steps: int
-    steps_per_unit: float
+    unit: str
+    n_examples: int
+    batch_size: int
 
     @property
     def n_epochs(self) -> int:
@@ -25,12 +27,30 @@ class Length:
         """The step after which epoch 1, 2, ... is over."""
         return min(epoch * self.steps_per_epoch, self.total_steps)
 
+    def steps_per_unit(self, step: int) -> float:
+        """Optimizer steps in one train_length_unit, the unit that schedules count in too.
+
+        For samples it is the mean over the first `step` steps, so that step / steps_per_unit(step) samples are seen.
+        """
+        if self.unit == "epoch":
+            return self.steps_per_epoch
+        if self.unit == "step":
+            return 1
+        passes, rest = divmod(step, steps_per_pass(self.n_examples, self.batch_size))
+        seen = passes * self.n_examples + rest * self.batch_size
+        return step / seen if seen else 1 / self.batch_size
+
 
 def run_length(config: Config, n_examples: int) -> Length:
-    """The length of a run on n_examples; parts of a batch count as a step."""
-    per_epoch = config.steps_per_epoch or steps_per_pass(config.samples_per_epoch or n_examples, config.batch_size)
+    """The length of a run on n_examples; a part of a batch is a step."""
+    n_steps = steps_per_pass(n_examples, config.batch_size)
+    per_epoch = config.steps_per_epoch or (
+        steps_per_pass(config.samples_per_epoch, config.batch_size) if config.samples_per_epoch else n_steps
+    )
+    total = config.train_length
     if config.train_length_unit == "epoch":
-        return Length(per_epoch, config.train_length * per_epoch, per_epoch)
-    if config.train_length_unit == "step":
-        return Length(per_epoch, config.train_length, 1)
-    return Length(per_epoch, steps_per_pass(config.train_length, config.batch_size), 1 / config.batch_size)
+        total *= per_epoch
+    elif config.train_length_unit == "sample":
+        passes, rest = divmod(config.train_length, n_examples)
+        total = passes * n_steps + steps_per_pass(rest, config.batch_size)
+    return Length(per_epoch, total, config.train_length_unit, n_examples, config.batch_size)

@@ -1,4 +1,4 @@
-"""What a run needs of its process, and gives back: random states, threads, deterministic kernels, signal handlers.
+"""What a run needs of its process, and gives back: random states, threads, kernels, number formats, signal handlers.
 
 A program that imports `experiment_generator` draws its own random numbers between two epochs. `Process`
 keeps the two apart: inside its block the run's settings are in force, inside `outside()` the program's.
@@ -6,6 +6,7 @@ keeps the two apart: inside its block the run's settings are in force, inside `o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -50,8 +51,37 @@ def set_random_states(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
+# torch's defaults, for matrix products, cuDNN, and each backend that has a precision for float32
+RUN_PRECISION = {"matmul": "highest", "cudnn_tf32": True, "backends": ("ieee", "tf32", "tf32", "ieee", "ieee", "ieee")}
+_torch: Any = torch.backends  # its types lack the parts of cudnn and mkldnn
+BACKENDS = (
+    *(_torch.cuda.matmul, _torch.cudnn.conv, _torch.cudnn.rnn),
+    *(_torch.mkldnn.matmul, _torch.mkldnn.conv, _torch.mkldnn.rnn),
+)
+
+
+def _get_precision() -> dict[str, Any]:
+    """How exact float32 is. torch has two interfaces; the flags of the older one cannot be read after use of the newer."""
+    precision: dict[str, Any] = {"backends": tuple(backend.fp32_precision for backend in BACKENDS)}
+    with contextlib.suppress(RuntimeError):
+        precision["matmul"] = torch.get_float32_matmul_precision()
+    with contextlib.suppress(RuntimeError):
+        precision["cudnn_tf32"] = torch.backends.cudnn.allow_tf32
+    return precision
+
+
+def _set_precision(precision: dict[str, Any]) -> None:
+    if "matmul" in precision:
+        torch.set_float32_matmul_precision(precision["matmul"])
+    if "cudnn_tf32" in precision:
+        torch.backends.cudnn.allow_tf32 = precision["cudnn_tf32"]
+    for backend, name in zip(BACKENDS, precision["backends"], strict=True):
+        backend.fp32_precision = name
+
+
 class Process:
-    """Within its block, the run's number of threads, deterministic kernels and stop signals; at the end, all as before.
+    """Within its block, the run's number of threads, deterministic kernels, float32 without TF32 in matrix products,
+    and stop signals; at the end, all as before.
 
     Random states, threads and handlers are the process's, so the runs of a process take turns in one thread. Raises
     ValueError where a run of another thread is open.
@@ -97,6 +127,8 @@ class Process:
         torch.set_num_threads(self.num_threads)
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_default_dtype(torch.float32)
+        _set_precision(RUN_PRECISION)
         self.signals.__enter__()
         self._open.append(self)
         return self
@@ -113,6 +145,8 @@ def _get_settings() -> dict[str, Any]:
         "benchmark": torch.backends.cudnn.benchmark,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "dtype": torch.get_default_dtype(),
+        "precision": _get_precision(),
         "random": get_random_states(),
     }
 
@@ -123,4 +157,6 @@ def _set_settings(settings: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.use_deterministic_algorithms(settings["deterministic"], warn_only=settings["warn_only"])
+    torch.set_default_dtype(settings["dtype"])
+    _set_precision(settings["precision"])
     set_random_states(settings["random"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from src import experiment
+from src import experiment, python_object
 from src.config import Config
 from src.training import checkpoint
 from src.training.best import BestEpoch
@@ -22,8 +23,8 @@ from src.training.state import TrainState
 class Saver:
     """Saves the parts of a run in checkpoint.pt, and the weights that save_freq and save_best_checkpoint ask for.
 
-    `parts` holds all that a step depends on, `model` and `state` among them; None is a part that is off. `saved(step)` is called after
-    each checkpoint.
+        `parts` holds all that a step depends on, `model` and `state` among them; None is a part that is off. `saved(step)`
+    is called after each checkpoint, `note(text)` with what the log should say.
     """
 
     def __init__(
@@ -33,12 +34,15 @@ class Saver:
         record: Mapping[str, Any],
         parts: Mapping[str, Any],
         saved: Callable[[int], None],
+        note: Callable[[str], None],
     ) -> None:
         self.config, self.folder, self.record = config, folder, record
         self.parts: Mapping[str, HasState] = {name: part for name, part in parts.items() if part is not None}
         self.model: nn.Module = parts["model"]
         self.state: TrainState = parts["state"]
-        self.saved = saved
+        self.saved, self.note = saved, note
+        self.sources = python_object.sources(config)
+        self.code = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in self.sources.items()}
         self.saved_at = time.monotonic()
 
     def resume(self, device: torch.device) -> bool:
@@ -46,7 +50,10 @@ class Saver:
         path = self.folder / experiment.CHECKPOINT
         if not path.exists():
             return False
-        checkpoint.load(path, self.record, self.parts, device)
+        earlier = checkpoint.load(path, self.record, self.parts, device)
+        for name, fingerprint in self.code.items():
+            if earlier.get(name, fingerprint) != fingerprint:
+                self.note(f"warning: {self.sources[name]}, the code of {name}, has changed since {path} was saved")
         return True
 
     @property
@@ -63,7 +70,7 @@ class Saver:
         """Replace checkpoint.pt; a state that is not finite never replaces a good one."""
         if not is_finite(self.model):
             return
-        checkpoint.save(self.folder / experiment.CHECKPOINT, self.record, self.parts)
+        checkpoint.save(self.folder / experiment.CHECKPOINT, self.record, self.parts, self.code)
         self.saved_at = time.monotonic()
         self.saved(self.state.step)
 

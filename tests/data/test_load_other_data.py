@@ -131,6 +131,10 @@ class Noisy(Squares):
     def __getitem__(self, index):
         return np.random.rand(4), 0
 
+class Sized(Squares):
+    def __init__(self, split, n):
+        self.n = n
+
 class NoSplit:
     def __init__(self, folder):
         pass
@@ -156,6 +160,16 @@ def test_ones_own_data_set_is_read_split_by_split(make_config, my_data):
     assert values == [i**2 for i in [*range(10, 20), 0, 1, 2]]
     x, y = rest[1]
     assert (x.dtype, y.dtype, y.item()) == (torch.float32, torch.int64, 1)
+
+
+def test_ones_own_data_set_gets_dataset_kwargs_and_no_folder_unless_it_takes_one(make_config, my_data):
+    options = {"dataset": "python/my_own_data:Sized", "data_splits_map": {"train": "train"}}
+    assert len(load_data(make_config(**options, dataset_kwargs={"n": 7})).splits["train"]) == 7
+    for kwargs, message in [({}, "missing.*'n'"), ({"n": 7, "m": 1}, "'m'"), ({"split": "x"}, "'split' comes from")]:
+        with pytest.raises(ValueError, match=message):
+            load_data(make_config(**options, dataset_kwargs=kwargs))
+    with pytest.raises(ValueError, match="dataset_kwargs: 'sklearn/iris' takes none"):
+        make_config(dataset="sklearn/iris", dataset_kwargs={"n": 7})
 
 
 def test_ones_own_samples_are_viewed_in_the_models_shape(make_config, my_data):
@@ -189,7 +203,7 @@ def test_a_label_out_of_range_names_its_item(make_config, my_data):
     [
         ("no_such_module_here:Data", "no module"),
         ("my_own_data:Missing", "'Missing' does not exist"),
-        ("my_own_data:NoSplit", "split=..., data_dir=..."),
+        ("my_own_data:NoSplit", r"NoSplit\(split=\.\.\.\)"),
         ("my_own_data:not_a_dataset", "__len__ and __getitem__"),
     ],
 )

@@ -245,11 +245,25 @@ def test_a_users_model_gets_classes_shape_and_model_kwargs(user_module: Callable
     assert [tuple(p.shape) for p in model.parameters()] == [(9, 6), (9,), (4, 9), (4,)]
 
 
+def test_a_users_model_is_not_given_what_it_does_not_take(user_module: Callable[[str, str], None]) -> None:
+    user_module(
+        "my_frugal_models",
+        "from torch import nn\n"
+        "def fixed(hidden=3):\n    return nn.Linear(6, hidden)\n"
+        "def narrow(num_classes):\n    return nn.Linear(6, num_classes)\n"
+        "def open(**kwargs):\n    return nn.Linear(kwargs['input_shape'][0], kwargs['num_classes'])\n",
+    )
+    for name in ("fixed", "narrow", "open"):
+        kwargs = {"hidden": 4} if name == "fixed" else {}
+        (weight, _) = build(f"python/my_frugal_models:{name}", (6,), 4, model_kwargs=kwargs).parameters()
+        assert weight.shape == (4, 6)
+
+
 def test_mistakes_in_naming_a_users_model_are_told_apart(user_module: Callable[[str, str], None]) -> None:
     user_module(
         "my_bad_models",
         "import math\nlimit = 3\ndef text(num_classes, input_shape):\n    return 'no module'\n"
-        "def narrow(num_classes):\n    pass\n",
+        "def other(outputs):\n    pass\n",
     )
     user_module("my_broken_models", "import there_is_no_such_package\n")
     for name, message in [
@@ -259,7 +273,7 @@ def test_mistakes_in_naming_a_users_model_are_told_apart(user_module: Callable[[
         ("my_bad_models:nett", r"'nett' does not exist in .*my_bad_models\.py"),
         ("my_bad_models:limit", "'limit' is not callable"),
         ("my_bad_models:text", r"returned str, not a torch\.nn\.Module"),
-        ("my_bad_models:narrow", r"called as narrow\(num_classes=\.\.\., input_shape=\.\.\.\).*input_shape"),
+        ("my_bad_models:other", r"called as other\(\): missing a required argument: 'outputs'"),
     ]:
         with pytest.raises(ValueError, match=message):
             build(f"python/{name}", (6,), 4)

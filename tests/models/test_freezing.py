@@ -13,12 +13,12 @@ import torch
 from helpers import stats_without_clock
 from models.made_clip import make_clip
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 from src import config as configs
 from src.config import Config
 from src.models import build_model
 from src.optim.optimizers import build_optimizer
+from src.training.batch_norm import recompute_batch_norm
 from train import experiment_generator
 
 Make = Callable[..., Config]
@@ -121,7 +121,7 @@ def test_recomputing_the_statistics_leaves_the_frozen_ones() -> None:
     model = build("tiny/resnet_8", r"[01]\.")
     model(torch.randn(4, 3, 32, 32))
     before = state(model)
-    update_bn([torch.randn(4, 3, 32, 32) + 2 for _ in range(2)], model)
+    recompute_batch_norm(model, [(torch.randn(4, 3, 32, 32) + 2, torch.zeros(4)) for _ in range(2)])
     names = changed(before, state(model))
     assert names and not any(name.startswith(("0.", "1.")) for name in names)
 

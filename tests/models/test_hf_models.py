@@ -308,6 +308,56 @@ def test_layer_decay_takes_embeddings_blocks_and_head_as_layers(request, kind):
     ]
 
 
+def scales_of(name, model):
+    """The factor of the learning rate of each parameter, for layer_decay 0.5."""
+    groups = build_optimizer(config_of(name, layer_decay=0.5), model).param_groups
+    scales = {id(parameter): group["lr_scale"] for group in groups for parameter in group["params"]}
+    return {key: scales[id(parameter)] for key, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("kind", ["XLMRobertaConfig", "CamembertConfig", "RobertaConfig"])
+def test_the_head_is_the_last_layer_wherever_it_is_registered(bert, tmp_path, kind):
+    folder = make_other(
+        tmp_path / kind, bert, kind, max_position_embeddings=34, pad_token_id=1, **NARROW | {"num_hidden_layers": 2}
+    )
+    for key, scale in scales_of(folder, build(folder, 2)).items():
+        expected = 1.0 if "classifier" in key else 0.25 if "layer.0" in key else 0.5 if "layer.1" in key else 0.125
+        assert scale == expected, key
+
+
+def test_the_layers_of_an_encoder_decoder_are_the_encoders_and_then_the_decoders(bert, tmp_path):
+    both = {"d_model": 8, "pad_token_id": 0, "eos_token_id": 3, "decoder_start_token_id": 2}
+    bart = {"encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    narrow = {"encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "max_position_embeddings": 32}
+    t5 = {"num_layers": 2, "num_decoder_layers": 1, "num_heads": 2, "d_kv": 4, "d_ff": 8}
+    for kind, fields in [("BartConfig", bart | narrow), ("T5Config", t5)]:
+        folder = make_other(tmp_path / kind, bert, kind, **both, **fields)
+        for key, scale in scales_of(folder, build(folder, 2)).items():
+            layer = 0  # embeddings
+            for part, number in [
+                ("encoder.layers.0", 1), ("encoder.block.0", 1), ("encoder.layers.1", 2), ("encoder.block.1", 2),
+                ("encoder.final_layer_norm", 2), ("decoder.layers.0", 3), ("decoder.block.0", 3),
+                ("decoder.final_layer_norm", 4), ("classification_head", 4),
+            ]:  # fmt: skip
+                layer = number if part in key else layer
+            assert scale == 0.5 ** (4 - layer), key
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 32, 32), (3, 64, 64)])
+def test_untrained_hiera_and_deit_take_images_of_any_size(tmp_path, shape):
+    from transformers import DeiTConfig, HieraConfig
+
+    hiera = {"image_size": [32, 32], "patch_size": [4, 4], "patch_stride": [4, 4], "patch_padding": [0, 0]}
+    blocks = {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "masked_unit_size": [2, 2], "query_stride": [2, 2]}
+    HieraConfig(**hiera, **blocks, num_query_pool=1).save_pretrained(tmp_path / "hiera")
+    narrow = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    DeiTConfig(**narrow, image_size=32, patch_size=4).save_pretrained(tmp_path / "deit")
+    for name in ("hiera", "deit"):
+        assert logits(build(tmp_path / name, 5, shape), torch.zeros(2, *shape)).shape == (2, 5)
+    with pytest.raises(ValueError, match=r"model 'hf/.*hiera' does not take images of shape \(3, 4, 4\)"):
+        build(tmp_path / "hiera", 5, (3, 4, 4))
+
+
 def test_a_copy_is_a_model_of_its_own(vit):
     model = build(vit, 3, (3, 16, 16))
     copied = copy.deepcopy(model)

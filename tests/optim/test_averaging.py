@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.optim.swa_utils import AveragedModel
 
 from src import config as configs
+from src.config import Config
 from src.optim.averaging import build_average
+from src.training.batch_norm import recompute_batch_norm
+from train import experiment_generator
 
 ITERATES = st.lists(st.floats(-10, 10, allow_subnormal=False), min_size=1, max_size=12)
 
@@ -107,16 +112,45 @@ def test_buffers_are_copied_or_averaged_and_counters_always_copied() -> None:
         assert average.module.state_dict()["1.num_batches_tracked"] == 4
 
 
-def test_recomputed_statistics_are_those_of_the_averaged_weights() -> None:
+@pytest.mark.parametrize("batch_size", [1, 10, 13, 1000])
+def test_recomputed_statistics_are_those_of_the_averaged_weights_over_the_samples(batch_size: int) -> None:
     torch.manual_seed(0)
     model = norm_model()
     average = build("ema_0.5", model, averaging_buffers="recompute")
     assert average is not None
     train_a_little(model, average)
     data = torch.randn(40, 3)
-    update_bn([(batch,) for batch in data.split(10)], average)
-    hidden = average.module[0](data)  # type: ignore[index, operator]
-    torch.testing.assert_close(average.module[1].running_mean, hidden.mean(0).detach())  # type: ignore[index, union-attr]
+    recompute_batch_norm(average.module, [(batch, torch.zeros(len(batch))) for batch in data.split(batch_size)])
+    hidden = average.module[0](data).detach()  # type: ignore[index, operator]
+    torch.testing.assert_close(average.module[1].running_mean, hidden.mean(0))  # type: ignore[index, union-attr]
+    torch.testing.assert_close(average.module[1].running_var, hidden.var(0))  # type: ignore[index, union-attr]
+    assert average.module.training
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_recomputed_statistics_depend_little_on_the_evaluation_batches_and_those_of_the_first_layer_not_at_all(
+    small: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "normalised.py").write_text(
+        "from torch import nn\n"
+        "def net(num_classes, input_shape, depth):\n"
+        "    layers = [nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.1)] * depth\n"
+        "    return nn.Sequential(*layers, nn.Linear(4, num_classes))\n"
+    )
+    losses = []
+    for eval_batch_size in (1000, 60, 17):  # 120 samples; 7 batches of 17 leave 1
+        config = small(
+            output_dir=str(tmp_path / str(eval_batch_size)),
+            model="python/normalised:net",
+            model_kwargs={"depth": depth},
+            averaging="ema_0.5",
+            averaging_buffers="recompute",
+            eval_batch_size=eval_batch_size,
+        )
+        (*_, (stats, _)) = experiment_generator(config)
+        losses.append(stats["test/av/loss"].iloc[-1])
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-6 if depth == 1 else 0.2)
 
 
 def test_the_average_shares_no_tensor_with_the_model_it_follows() -> None:

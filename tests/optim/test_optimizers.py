@@ -108,6 +108,12 @@ def test_a_users_model_may_say_what_its_layers_are() -> None:
         build("sgd", small_model(), layer_decay=0.1)
 
 
+def test_a_timm_model_that_declares_no_layers_is_refused_with_a_true_sentence() -> None:
+    config = configs.build({"model": "timm/pit_ti_224", "layer_decay": 0.5})
+    with pytest.raises(ValueError, match=r"layer_decay: 'timm/pit_ti_224' does not declare .* almost all timm/ models"):
+        build_optimizer(config, build_model(config, (3, 224, 224), 5))
+
+
 def test_each_layer_moves_at_its_own_rate_in_a_run(small: Callable[..., Config], tmp_path: Path) -> None:
     moved = {}
     for decay in (None, 0.5):
@@ -228,6 +234,79 @@ def test_a_users_optimizer_gets_the_groups_and_the_rate(tmp_path: Path, monkeypa
         build("python/my_optimizers:text")
     with pytest.raises(ValueError, match=r"optim_alg .* called as no_rate\(\.\.\., lr=\.\.\.\)"):
         build("python/my_optimizers:no_rate")
+
+
+@pytest.fixture
+def own_optimizers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_optimizers.py").write_text(
+        "import torch\n"
+        "class Mine(torch.optim.SGD):\n    pass\n"
+        "class Adam(torch.optim.Adam):\n    pass\n"
+        "def three_betas(params, lr, betas=(0.9, 0.92, 0.99), foreach=None):\n"
+        "    optimizer = torch.optim.SGD(params, lr)\n"
+        "    optimizer.betas, optimizer.foreach = betas, foreach\n"
+        "    return optimizer\n"
+        "def plain(params, lr, **kwargs):\n    return torch.optim.SGD(params, lr, **kwargs)\n"
+    )
+
+
+@pytest.mark.usefixtures("own_optimizers")
+def test_a_users_optimizer_gets_momentum_betas_and_eps_where_it_names_them() -> None:
+    assert build("python/own_optimizers:Mine", momentum=0.3).param_groups[0]["momentum"] == 0.3
+    group = build("python/own_optimizers:Adam", momentum=0.8, ada_eps=1e-5).param_groups[0]
+    assert (group["betas"], group["eps"]) == ((0.8, 0.999), 1e-5)
+    assert build("python/own_optimizers:Adam", momentum="0.8,0.7").param_groups[0]["betas"] == (0.8, 0.7)
+    optimizer: Any = build("python/own_optimizers:three_betas", momentum=0.8)
+    assert optimizer.betas == (0.8, 0.92, 0.99)
+
+
+@pytest.mark.usefixtures("own_optimizers")
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("plain", {"momentum": 0.3}, r"momentum 0.3 is not used by .*plain'"),
+        ("plain", {"ada_eps": 1e-5}, r"ada_eps 1e-05 is not used by .* parameter eps"),
+        ("Mine", {"momentum": "0.3,0.4"}, r"momentum '0.3,0.4' is not used by"),
+        ("Mine", {"ada_eps": 1e-5}, r"ada_eps 1e-05 is not used by"),
+        ("Mine", {"momentum": 0.3, "optim_kwargs": {"momentum": 0.4}}, r"momentum 0.3 is not used by"),
+        ("Mine", {"optim_kwargs": {"lr": 0.4}}, r"optim_kwargs: 'lr' comes from the option base_lr"),
+        ("Mine", {"optim_kwargs": {"nestrov": True}}, r"called as Mine\(.*nestrov"),
+    ],
+)
+def test_an_option_that_a_users_optimizer_cannot_take_is_refused(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(f"python/own_optimizers:{name}", **options)
+
+
+@pytest.mark.usefixtures("own_optimizers")
+def test_optim_kwargs_are_further_arguments() -> None:
+    assert build("python/own_optimizers:plain").param_groups[0]["momentum"] == 0  # the default is nothing that was set
+    kwargs = {"momentum": 0.4, "nesterov": True}
+    for name in ("plain", "Mine"):
+        group = build(f"python/own_optimizers:{name}", optim_kwargs=kwargs).param_groups[0]
+        assert (group["momentum"], group["nesterov"]) == (0.4, True)
+    assert build("timm/lamb", optim_kwargs={"max_grad_norm": 3.0}).param_groups[0]["max_grad_norm"] == 3.0
+    assert build("timm/adamw", optim_kwargs={"betas": [0.5, 0.6]}).param_groups[0]["betas"] == (0.5, 0.6)
+    with pytest.raises(ValueError, match=r"cannot be built.*no_such"):
+        build("timm/lamb", optim_kwargs={"no_such": 1})
+    with pytest.raises(configs.ConfigError, match="optim_kwargs: 'sgd' takes none"):
+        build("sgd", optim_kwargs=kwargs)
+
+
+@pytest.mark.usefixtures("own_optimizers")
+def test_a_grid_over_momentum_of_a_users_optimizer_gives_different_runs(
+    small: Callable[..., Config], tmp_path: Path
+) -> None:
+    losses = []
+    for momentum in (0.0, 0.9):
+        config = small(
+            output_dir=str(tmp_path / str(momentum)), optim_alg="python/own_optimizers:Mine", momentum=momentum
+        )
+        losses.append([stats["train/loss"].iloc[-1] for stats, _ in experiment_generator(config)])
+    assert losses[0] != losses[1]
 
 
 @pytest.mark.gpu

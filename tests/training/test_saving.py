@@ -15,6 +15,7 @@ from src.training.checkpoint import CheckpointError
 from src.training.metrics import build_metrics
 from src.training.saving import Saver
 from src.training.state import TrainState
+from train import experiment_generator
 
 Make = Callable[..., Config]
 CPU = torch.device("cpu")
@@ -27,7 +28,7 @@ def make_saver(config: Config, folder: Path, saved: Callable[[int], None] = lamb
         "optimizer": torch.optim.Adam(model.parameters()),
         "state": TrainState(build_metrics(None, 2), CPU),
     }
-    return Saver(config, folder, to_dict(config), parts, saved)
+    return Saver(config, folder, to_dict(config), parts, saved, lambda text: None)
 
 
 def train_a_step(saver: Saver) -> None:
@@ -83,3 +84,20 @@ def test_weights_that_are_kept_load_without_this_code(tmp_path: Path) -> None:
     kept = torch.load(tmp_path / "kept.pt", weights_only=True)
     nn.Linear(3, 2).load_state_dict(kept["model"])
     assert kept["stats"]["epoch"] == 3
+
+
+def test_a_resumed_run_whose_own_code_has_changed_says_so_in_its_log(
+    small: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code = tmp_path / "changing_models.py"
+    code.write_text("from torch import nn\ndef net(num_classes):\n    return nn.Linear(4, num_classes)\n")
+    config = small(model="python/changing_models:net", train_length=3)
+    log = tmp_path / "run" / "training.log"
+    for change in ("", "", "# better\n"):
+        code.write_text(code.read_text() + change)
+        assert "has changed" not in (log.read_text() if log.exists() else "")
+        for _ in experiment_generator(config):
+            break
+    (line,) = [line for line in log.read_text().splitlines() if "has changed" in line]
+    assert f"warning: {code}, the code of python/changing_models:net, has changed since" in line
