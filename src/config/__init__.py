@@ -15,7 +15,7 @@ from src.config.options import (
     to_dict,
     type_name,
 )
-from src.config.reading import ConfigError, build, checked, convert, load, nearest
+from src.config.reading import ConfigError, build, checked, convert, load
 
 __all__ = [
     "CHANGES_NUMBERS",
@@ -33,7 +33,6 @@ __all__ = [
     "convert",
     "differences",
     "load",
-    "nearest",
     "record",
     "to_dict",
     "type_name",

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from src.hints import unknown_option
+
 
 def _option(
     section: str,
@@ -51,6 +53,12 @@ _eval = functools.partial(_option, "Evaluation")
 @dataclass(frozen=True)
 class Config:
     """What is asked for: one experiment. `null` (None) means what the option's text says."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Config:
+        for name in options:
+            if name not in OPTIONS:
+                raise TypeError(f"Config: {unknown_option(name, OPTIONS)}")
+        return super().__new__(cls)
 
     # One line an option, however long: it reads as a table. OmegaConf knows Optional[...] for "or null".
     # fmt: off

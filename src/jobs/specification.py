@@ -25,7 +25,7 @@ from typing import Any
 
 from src import config, yaml_io
 from src.config import ConfigError
-from src.hints import did_you_mean
+from src.hints import did_you_mean, unknown_option
 from src.jobs import checks
 from src.jobs.checks import Cell, Point
 from src.jobs.formulas import evaluate
@@ -208,7 +208,7 @@ class _Reader:
 
     def check_option(self, option: str, place: yaml_io.Place) -> None:
         if option not in config.FIELDS:
-            self.complain(place, f"unknown option {option!r}{config.nearest(option)}")
+            self.complain(place, unknown_option(option, config.OPTIONS))
         elif option == "output_dir":
             self.complain(place, "output_dir of the experiments follows from that in job_details; remove it")
         elif option in config.FILLED:
