@@ -97,7 +97,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
             train_split=data.splits["train"] if config.averaging_buffers == "recompute" else None,
         )
         columns = stats.columns(evaluator.names, found.metric_modes)
-        best = BestEpoch(config, columns)
+        best = BestEpoch(config, evaluator.names, found.metric_modes)
 
         # --- resume -------------------------------------------------------------------------------------
         record = configs.record(config, found)
@@ -148,11 +148,12 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 row["timestamp"] = experiment.now()
 
                 # --- keep -------------------------------------------------------------------------------
-                improved = best.update(row)
+                best.update(row)
                 state.end_epoch(row)
                 table = stats.write(folder / experiment.STATS, state.rows, columns)
-                saver.keep_weights(models, row, best, improved)
-                is_over = epoch == length.n_epochs or best.out_of_patience
+                is_last = epoch == length.n_epochs or best.out_of_patience
+                saver.keep_weights(models, row, best, is_last)
+                is_over = is_last
                 if is_over or saver.due:
                     saver.save()
                 listeners.epoch(row)

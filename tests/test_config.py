@@ -195,6 +195,20 @@ def test_ones_own_file_called_config_yaml_keeps_its_folder(tmp_path: Path) -> No
     assert "filled in by the program" in problems(tmp_path / "config.yaml")[0]
 
 
+@pytest.mark.parametrize("option", ["output_dir", "data_dir"])
+def test_a_home_and_a_variable_in_a_folders_name_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "cfg.yaml"
+    for name in ("~/here", "$HOME/here"):
+        path.write_text(f"{option}: {name}\n")
+        assert getattr(config_module.load(path), option) == str(tmp_path / "here")
+    for name, sentence in [("''", "no folder is named"), ("$NOT_SET/a", "names $NOT_SET, which is not set")]:
+        path.write_text(f"{option}: {name}\n")
+        assert sentence in problems(path)[0]
+
+
 def test_a_config_is_what_was_asked_and_never_changes() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().base_lr = 2.0  # type: ignore[misc]
@@ -206,7 +220,9 @@ values = {
     "batch_size": st.integers(1, 10**9),
     "save_best_checkpoint": st.booleans(),
     "seed_model": st.one_of(st.none(), st.integers(0, 2**40)),
-    "output_dir": st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$"))),
+    "output_dir": st.one_of(
+        st.none(), st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs"], exclude_characters="$"), min_size=1)
+    ),
     "averaging": st.one_of(st.none(), st.floats(0, 100).map(lambda eta: f"poly_{eta:.4f}")),
     "model_input_shape": st.one_of(st.none(), st.lists(st.integers(1, 500), min_size=1, max_size=4)),
     "model_kwargs": st.dictionaries(

@@ -220,3 +220,15 @@ def test_ctrl_c_stops_all_experiments_of_a_worker_and_starts_no_more(tmp_path: P
         )
     for name in "23":
         assert not (tmp_path / name / "state.json").exists()
+
+
+@pytest.mark.parametrize("name", ["job.yaml", "thesis.txt", "config.yaml"])
+def test_a_folder_with_files_that_are_no_experiments_is_rejected_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    config, folder = tmp_path / "cfg.yaml", tmp_path / "mine"
+    config.write_text(yaml_io.dump(SPEC | {"output_dir": str(folder)}))
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    done = run_command("train.py", config)
+    assert done.returncode == 1
+    assert f"has files that are no experiment's, such as {name}; name an empty or a new folder" in done.stderr
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "mine")]

@@ -1,6 +1,7 @@
 """A run's options: the table of all (options.py), reading them from files (reading.py), and what can be wrong (checks.py)."""
 
 from src.config.checks import check
+from src.config.judged import judged_columns
 from src.config.options import (
     CHANGES_NUMBERS,
     DECIDED,
@@ -32,6 +33,7 @@ __all__ = [
     "checked",
     "convert",
     "differences",
+    "judged_columns",
     "load",
     "record",
     "to_dict",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -96,6 +97,8 @@ def convert(option: str, value: Any) -> Any:
     """The value as the option's type: 1 as 1.0, the text of a dictionary as the dictionary. Raises ValueError."""
     if value == "None" and type_name(option) == "text or null":
         raise ValueError(f"{option}: 'None' is text in YAML; write null")
+    if option in ("output_dir", "data_dir") and isinstance(value, str):
+        return _folder(option, value)
     if option == "data_splits_map":
         return grammar.parse_splits_map(value)
     if option == "momentum":
@@ -112,6 +115,16 @@ def convert(option: str, value: Any) -> Any:
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise ValueError(f"{option}: {shown} is not {type_name(option)}{_way_out(option, value)}") from None
     return OmegaConf.to_container(typed) if OmegaConf.is_config(typed) else typed
+
+
+def _folder(option: str, value: str) -> str:
+    """The name of a folder with `~` and `$HOME` replaced, which only a shell does otherwise."""
+    if not value.strip():
+        raise ValueError(f"{option}: no folder is named; give one, or remove the line")
+    expanded = os.path.expandvars(os.path.expanduser(value))  # noqa: PTH111  Path's raises on the name ~x, and shortens ./x
+    if unset := re.search(r"\$[A-Za-z_]\w*", expanded):
+        raise ValueError(f"{option}: {value!r} names {unset[0]}, which is not set in the environment")
+    return expanded
 
 
 def _way_out(option: str, value: Any) -> str:

@@ -176,7 +176,7 @@ def _shared_folder(paths: list[Path], overrides: list[str]) -> str:
 
 def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
     """Store in state.json why the experiment did not even start, if nothing else has."""
-    if folder is not None and folder.is_dir() and experiment.status(folder) == Status.PENDING:
+    if folder is not None and (folder / experiment.SPEC).exists() and experiment.status(folder) == Status.PENDING:
         with contextlib.suppress(OSError):  # an unwritable folder is what it may be about; it was printed
             requeue.note(folder, Status.FAILED, cause.splitlines()[0])
     return exit_code

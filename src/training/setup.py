@@ -120,20 +120,31 @@ def _make_folder(config: Config) -> Path:
         folder = Path(config.output_dir)
     if experiment.runs_here(folder):
         raise ValueError(f"{folder} is being run already, by process {experiment.read_state(folder)['pid']}")
+    if strangers := _strangers(folder):
+        raise ValueError(
+            f"output_dir {folder} has files that are no experiment's, such as {strangers[0]}; name an empty or a new folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_litter(folder)
         (folder / experiment.LOG).touch()
         if config.resume == "never":
-            for name in (experiment.DONE, experiment.STATS, experiment.SPEC):
+            for name in (experiment.DONE, experiment.STATS):
                 (folder / name).unlink(missing_ok=True)
             for weights in folder.glob("*checkpoint*.pt"):
                 weights.unlink()
-        if not (folder / experiment.SPEC).exists():
+        if config.resume == "never" or not (folder / experiment.SPEC).exists():
             _write_spec(config, folder)
     except OSError as error:
         raise ValueError(f"output_dir {folder} cannot be written: {error.strerror}") from None
     return folder
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What is in a folder that is no experiment's: one without spec.yaml, the first file that a run completes."""
+    if not folder.is_dir() or (folder / experiment.SPEC).exists():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.name != experiment.LOG and path.name[0] != ".")
 
 
 def _write_spec(config: Config, folder: Path) -> None:
