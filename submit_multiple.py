@@ -24,7 +24,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from src import experiment
+import src.installed  # noqa: F401
+from src import experiment, output
 from src.config import ConfigError
 from src.jobs import folders, sbatch, submission
 from src.jobs.cancel import plan_cancel
@@ -206,4 +207,5 @@ def _progress(items: list[T], action: str) -> Iterable[T]:
 
 
 if __name__ == "__main__":
+    output.outlive_reader()
     sys.exit(main())

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import sys
 
+import src.installed  # noqa: F401
+from src import output
 from src.running import command
 
 if __name__ == "__main__":
+    output.outlive_reader()
     # A config that cannot run ends here, before the imports below, which take seconds.
     request = command.read(sys.argv[1:])
 
@@ -109,6 +112,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
         write_record(config, folder, record)
         listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
+        if config.warmup_steps > length.total_steps > 0:
+            listeners.note(f"warmup_steps {config.warmup_steps} is longer than the run, which never reaches base_lr")
 
         batches = train_batches(data.splits["train"], config, device, setup.seed_training, start_step=state.step)
         is_over = False

@@ -541,3 +541,11 @@ def test_the_running_mean_is_the_mean_of_the_iterates(small: Make) -> None:
     kept = torch.load(folder(config) / "checkpoint-av-epoch6.pt", weights_only=True)["model"]
     for mean, *values in zip(kept.values(), *iterates, strict=True):
         torch.testing.assert_close(mean, torch.stack(values).mean(0))
+
+
+def test_a_warm_up_that_is_longer_than_the_run_is_noted_in_the_log(small: Make) -> None:
+    for warmup, noted in [(24, False), (25, True)]:
+        config = small(warmup_steps=warmup, resume="never")
+        run(config)
+        log = (folder(config) / "training.log").read_text()
+        assert ("warmup_steps 25 is longer than the run, which never reaches base_lr" in log) == noted

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -126,7 +125,7 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         print(f"{folder}: failed: {cause}", file=sys.stderr)
         requeue.note(folder, Status.FAILED, cause)
         return experiment.EXIT_FAILED
-    _print(f"{folder}: started")
+    print(f"{folder}: started", flush=True)
     try:
         with StopSignals():  # it covers what the generator does before its own block
             for _ in generator(config):
@@ -146,15 +145,8 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         print(f"{folder}: failed: {reason}", file=sys.stderr)
         return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
     figures = experiment.read_state(folder).get("figures", {})
-    _print("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in figures.items())]))
+    print("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in figures.items())]), flush=True)
     return experiment.EXIT_DONE
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # `train.py cfg.yaml | head -1`: the reader has gone, which is no failure of the run
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _shared_folder(paths: list[Path], overrides: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import secrets
 import socket
@@ -29,6 +30,7 @@ PACKAGES = (
     *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "libsvmdata", "pillow"),
     *("tensorflow-datasets", "datasets", "transformers", "tokenizers", "open_clip_torch"),
 )
+THREADS_PER_CORE = 16  # more of them do not end: they wait for each other
 LEAST_EVAL_BATCH = 256  # samples of an evaluation batch that is not asked for
 
 
@@ -51,6 +53,10 @@ def set_up(config: Config) -> Setup:
 
     Raises ValueError if the device cannot be used, or the folder cannot be written or is in use.
     """
+    if config.num_threads > THREADS_PER_CORE * (cores := os.cpu_count() or 1):
+        raise ValueError(
+            f"num_threads {config.num_threads}: this machine has {cores} cores, and would not come to an end"
+        )
     folder = _make_folder(config)
     earlier = experiment.read_options(folder, experiment.CONFIG) if config.resume == "auto" else {}
     return Setup(
