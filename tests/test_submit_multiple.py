@@ -520,3 +520,18 @@ def test_a_base_in_a_job_file_is_answered_with_what_to_do(job_file: Path, capsys
     assert "unknown option 'base'; a config file takes bases, a job file writes its options out" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_the_slower_one_of_two_submissions_starts_nothing_twice(
+    job_file: Path, stub: SlurmStub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], grown: bool
+) -> None:
+    if grown:
+        submit(job_file)
+        job_file.write_text(job_file.read_text().replace("0.3]", "0.3, 0.4]"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: "y" if submit(job_file) == 0 else "n")
+    assert run(job_file, "-s", ROOT / "submit_cpu.sh") == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "was written by another submission in the meantime; submit again" in said
+    assert len(stub.calls) == len(experiments(job_file)) == (8 if grown else 6)
