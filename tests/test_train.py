@@ -258,3 +258,10 @@ def test_without_the_environment_the_way_to_it_is_one_sentence(script: str) -> N
 def test_more_threads_than_the_machine_can_run_are_rejected(tmp_path: Path) -> None:
     done = run_command("train.py", spec(tmp_path / "run", num_threads=10**5))
     assert done.returncode == 1 and "num_threads 100000: this machine has" in done.stderr
+
+
+def test_folders_outside_of_ascii_work_under_the_c_locale(tmp_path: Path) -> None:
+    path = spec(tmp_path / "größe", train_length=1)
+    done = run_fresh("train.py", path, env={**os.environ, "LC_ALL": "C"})
+    assert done.returncode == 0, done.stderr
+    assert status(path.parent) == Status.DONE and "größe" in done.stdout
