@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import src.installed  # noqa: F401  # isort: skip
 import pandas as pd
 from pandas.api.types import is_numeric_dtype, is_scalar
 

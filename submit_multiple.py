@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -25,7 +24,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from src import experiment
+import src.installed  # noqa: F401
+from src import experiment, output
 from src.config import ConfigError
 from src.jobs import folders, sbatch, submission
 from src.jobs.cancel import plan_cancel
@@ -34,6 +34,7 @@ from src.jobs.options import SBATCH, read_arguments
 from src.jobs.plan import Plan, existing_folder, plan_new, plan_retry
 from src.jobs.prepare import prepare
 from src.jobs.slurm_command import SlurmError
+from src.jobs.submit_script import check_script
 from src.jobs.text import count
 
 EXIT_DONE, EXIT_FAILED, EXIT_BAD_JOB = 0, 1, 2
@@ -45,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.cancel:
             return _cancel(arguments)
-        _check_launcher(arguments)
+        if arguments.script is not None:
+            check_script(arguments.script, bool(arguments.pack), arguments.dry_run)
         plan = (
             plan_retry(arguments.job, arguments.only)
             if arguments.retry
@@ -83,35 +85,12 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}" if error.filename else error, file=sys.stderr)
+        name = error.filename2 or error.filename  # of a copy the second: the disk that is full is not the source's
+        print(f"{name}: {error.strerror}" if name else error, file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         print("\nStopped before anything was submitted.", file=sys.stderr)
         return 128 + signal.SIGINT
-
-
-def _check_launcher(arguments: argparse.Namespace) -> None:
-    if arguments.script is None:
-        return
-    try:
-        text = arguments.script.read_text(errors="replace")
-    except OSError as error:
-        raise ConfigError([f"{arguments.script}: cannot be read: {error.strerror}"]) from None
-    if not text.startswith("#!"):
-        raise ConfigError([f"{arguments.script}: not a submit script: sbatch needs a first line like #!/bin/bash"])
-    commands = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
-    if not commands or not commands[-1].startswith("exec "):
-        print(
-            f"warning: {arguments.script}: its last command does not begin with exec, so SLURM's signal before the time "
-            "limit ends the script and does not reach Python: no state is saved; see submit_cpu.sh",
-            file=sys.stderr,
-        )
-    if arguments.pack and '"$@"' not in text and "${@}" not in text:
-        raise ConfigError(
-            [f'{arguments.script}: does not pass "$@" to train.py, and --pack needs that; see submit_cpu.sh']
-        )
-    if not shutil.which("sbatch") and not arguments.dry_run:
-        raise ConfigError(["sbatch is not found, so this machine cannot submit to SLURM; --local N runs the job here"])
 
 
 def _agreed(question: str, arguments: argparse.Namespace) -> bool:
@@ -228,4 +207,5 @@ def _progress(items: list[T], action: str) -> Iterable[T]:
 
 
 if __name__ == "__main__":
+    output.outlive_reader()
     sys.exit(main())

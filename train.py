@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import sys
 
+import src.installed  # noqa: F401
+from src import output
 from src.running import command
 
 if __name__ == "__main__":
+    output.outlive_reader()
     # A config that cannot run ends here, before the imports below, which take seconds.
     request = command.read(sys.argv[1:])
 
@@ -86,7 +89,7 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         watcher = batch_watcher(config.log_interval_eval, listeners.note, process.signals.check)
         evaluator = build_evaluator(config, setup, data, models, loss_fn, found.eval_batch_size, watcher)
         columns = stats.columns(evaluator.names, found.metric_modes)
-        best = BestEpoch(config, columns)
+        best = BestEpoch(config, evaluator.names, found.metric_modes)
 
         # --- resume -------------------------------------------------------------------------------------
         record = configs.record(config, found)
@@ -101,6 +104,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
             return
         write_record(config, folder, record)
         listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
+        if config.warmup_steps > length.total_steps > 0:
+            listeners.note(f"warmup_steps {config.warmup_steps} is longer than the run, which never reaches base_lr")
 
         batches = train_batches(data.splits["train"], config, device, setup.seed_training, start_step=state.step)
         is_over = False
@@ -138,11 +143,12 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 row |= evaluator.evaluate() | {"timestamp": experiment.now()}
 
                 # --- keep -------------------------------------------------------------------------------
-                improved = best.update(row)
+                best.update(row)
                 state.end_epoch(row)
                 table = stats.write(folder / experiment.STATS, state.rows, columns)
-                saver.keep_weights(models, row, best, improved)
-                is_over = epoch == length.n_epochs or best.out_of_patience
+                is_last = epoch == length.n_epochs or best.out_of_patience
+                saver.keep_weights(models, row, best, is_last)
+                is_over = is_last
                 if is_over or saver.due:
                     saver.save()
                 listeners.epoch(row)

@@ -66,7 +66,8 @@ def parse(text: str, origin: str) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{origin}:{mark.line + 1}" if mark else origin
-        raise YamlError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        problem = f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}"
+        raise YamlError(_slip(text, origin) or problem) from None
     except RecursionError:
         raise YamlError(f"{origin}: nested too deeply, or an alias contains itself") from None
 
@@ -79,6 +80,11 @@ def read(path: Path) -> Document:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise YamlError(f"{path}: cannot be read: {reason}") from None
     return parse(text, str(path))
+
+
+def slip(path: Path) -> str:
+    """`file:line: sentence` on the first line that is usually meant otherwise than YAML reads it; empty if none is."""
+    return _slip(path.read_text(encoding="utf-8"), str(path))
 
 
 def scalar(text: str) -> Any:
@@ -101,6 +107,37 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
 _Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
+# What people write where YAML asks for something else -> what to do; YAML itself complains a line or more later.
+_SLIPS = {
+    r"\s* *\t\s*\S": "a tab; YAML is indented with spaces",
+    r".*[\u00a0\u2007\u202f\u3000]": "a no-break space, as copied from a page; type that space again",
+    r"\s*(- +)?[A-Za-z_][\w.]*:[^\s:/]": "there is no space after the colon; write 'option: value'",
+    r"\s*(- +)?[A-Za-z_][\w.]* *=(?!=)": "an equals sign; write 'option: value'",
+}
+
+
+def _slip(text: str, origin: str) -> str:
+    """As `slip`, of text. It is asked only where the YAML cannot be read: all of this may be in good text."""
+    levels: list[int] = []  # indentations of the lines around
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        for pattern, sentence in _SLIPS.items():
+            if re.match(pattern, line):
+                return f"{origin}:{number}: {sentence}"
+        indent = len(line) - len(line.lstrip())
+        deeper = [level for level in levels if level > indent]
+        levels = [level for level in levels if level <= indent]
+        if deeper and indent not in levels:
+            return f"{origin}:{number}: its indentation is that of no line above; align it with one"
+        levels += [indent] * (indent not in levels)
+    return ""
+
+
+# Numbers of YAML 1.1 that hardly anyone means: octal and base 60.
+_SURPRISING = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+
+
 def _construct(loader: Any, node: yaml.Node, place: Place, document: Document) -> Any:
     document.lines.setdefault(place, node.start_mark.line + 1)
     if len(document.lines) > MAX_VALUES:
@@ -110,10 +147,17 @@ def _construct(loader: Any, node: yaml.Node, place: Place, document: Document) -
     if isinstance(node, yaml.MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return _construct_mapping(loader, node, place, document)
     try:
-        return loader.construct_object(node, deep=True)
+        value = loader.construct_object(node, deep=True)
     except ValueError:  # such as 0b_, which YAML takes for a binary number
         line = node.start_mark.line + 1
         raise YamlError(f"{document.origin}:{line}: {node.value!r} cannot be read; quote it if it is text") from None
+    if isinstance(value, int | float) and _SURPRISING.fullmatch(node.value):
+        line, kind = node.start_mark.line + 1, "base 60" if ":" in node.value else "octal"
+        raise YamlError(
+            f"{document.origin}:{line}: YAML reads {node.value} as {value}, in {kind}; write {value} if that is meant, "
+            "else a number without leading zeros and colons, or quotes around text"
+        )
+    return value
 
 
 def _construct_mapping(loader: Any, node: yaml.MappingNode, place: Place, document: Document) -> dict[Any, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import ROOT, run_fresh
+from helpers import ROOT, run_command, run_fresh
 from hypothesis import given
 from hypothesis import strategies as st
 
 from src import config as config_module
-from src import yaml_io
+from src import hints, yaml_io
 from src.config import Config, ConfigError
 
 
@@ -56,9 +56,66 @@ def test_values_become_the_type_of_their_option(tmp_path: Path, text: str, optio
     assert read == value and type(read) is type(value)
 
 
-def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
-    (tmp_path / "cfg.yaml").write_text("# nothing\n")
+def test_an_empty_dictionary_is_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "cfg.yaml").write_text("{}\n")
     assert config_module.load(tmp_path / "cfg.yaml") == Config()
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_an_empty_file_is_rejected_since_it_may_be_one_that_was_not_saved(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cfg.yaml").write_text(text)
+    done = run_command("train.py", tmp_path / "cfg.yaml")
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"{tmp_path / 'cfg.yaml'}: is empty; write its options, or {{}} for a run with the defaults\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "sentence"),
+    [
+        ("model: linear\nbase_lr:0.1\nbatch_size: 3\n", 2, "no space after the colon"),
+        ("base_lr:0.1\n", 1, "no space after the colon"),
+        ("model: linear\nbase_lr = 0.1\nbatch_size: 3\n", 2, "an equals sign; write 'option: value'"),
+        ("base_lr:\u00a00.1\nmodel: linear\n", 1, "a no-break space"),
+        ("data_splits_map:\n    train: train\n  test: test\n", 3, "its indentation is that of no line above"),
+        ("model_kwargs:\n\twidth: 1\n", 2, "a tab; YAML is indented with spaces"),
+        ("seed_model: 010\n", 1, "YAML reads 010 as 8, in octal"),
+        ("train_length: 1:30\n", 1, "YAML reads 1:30 as 90, in base 60"),
+        ("lr: 1\n", 1, "unknown option 'lr'; did you mean 'base_lr'?"),
+        ("epochs: 1\n", 1, "did you mean 'train_length'?"),
+        ("seed: 1\n", 1, "did you mean 'seed_model' and 'seed_training'?"),
+        ("amp: true\n", 1, "unknown option 'amp'; training is in float32; remove it"),
+        ("base_lr: 0.1, 0.01\n", 1, "give one value here (a job file tries each of a list in brackets"),
+        ("base_lr: [0.1, 0.01]\n", 1, "give one value here (a job file tries each of a list in brackets"),
+        ("base_lr:\n", 1, "give it a value, or remove the line for the default 1.0"),
+        ("averaging: None\n", 1, "'None' is text in YAML; write null"),
+        ("eval_batch_size: None\n", 1, "is not a whole number or null; write null"),
+    ],
+)
+def test_a_slip_of_the_pen_is_one_sentence_with_its_line_and_the_way_out(
+    tmp_path: Path, text: str, line: int, sentence: str
+) -> None:
+    (tmp_path / "cfg.yaml").write_text(text)
+    (found,) = problems(tmp_path / "cfg.yaml")
+    assert found.startswith(f"{tmp_path / 'cfg.yaml'}:{line}: ") and sentence in found
+
+
+def test_a_bad_split_is_one_problem_and_not_also_that_of_the_default_splits(tmp_path: Path) -> None:
+    (tmp_path / "cfg.yaml").write_text("dataset: sklearn/iris\ndata_splits_map: {train: 'train['}\n")
+    (found,) = problems(tmp_path / "cfg.yaml")
+    assert found.startswith(f"{tmp_path / 'cfg.yaml'}:2: split 'train[' cannot be read")
+
+
+def test_every_name_of_other_tools_leads_to_options_that_exist() -> None:
+    for name, meant in hints.OTHER_NAMES.items():
+        assert name not in config_module.OPTIONS
+        assert " " in meant.replace(" and ", "&") or set(meant.split(" and ")) <= set(config_module.OPTIONS), name
+
+
+def test_a_config_made_with_a_mistyped_option_names_the_nearest() -> None:
+    with pytest.raises(TypeError, match="unknown option 'train_lenght'; did you mean 'train_length'"):
+        Config(train_lenght=3)  # type: ignore[call-arg]
 
 
 def test_a_base_is_relative_to_its_file_and_overridden_by_it(tmp_path: Path) -> None:
@@ -137,6 +194,20 @@ def test_ones_own_file_called_config_yaml_keeps_its_folder(tmp_path: Path) -> No
     assert "filled in by the program" in problems(tmp_path / "config.yaml")[0]
 
 
+@pytest.mark.parametrize("option", ["output_dir", "data_dir"])
+def test_a_home_and_a_variable_in_a_folders_name_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "cfg.yaml"
+    for name in ("~/here", "$HOME/here"):
+        path.write_text(f"{option}: {name}\n")
+        assert getattr(config_module.load(path), option) == str(tmp_path / "here")
+    for name, sentence in [("''", "no folder is named"), ("$NOT_SET/a", "names $NOT_SET, which is not set")]:
+        path.write_text(f"{option}: {name}\n")
+        assert sentence in problems(path)[0]
+
+
 def test_a_config_is_what_was_asked_and_never_changes() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Config().base_lr = 2.0  # type: ignore[misc]
@@ -148,7 +219,9 @@ values = {
     "batch_size": st.integers(1, 10**9),
     "save_best_checkpoint": st.booleans(),
     "seed_model": st.one_of(st.none(), st.integers(0, 2**40)),
-    "output_dir": st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$"))),
+    "output_dir": st.one_of(
+        st.none(), st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs"], exclude_characters="$"), min_size=1)
+    ),
     "averaging": st.one_of(st.none(), st.floats(0, 100).map(lambda eta: f"poly_{eta:.4f}")),
     "model_input_shape": st.one_of(st.none(), st.lists(st.integers(1, 500), min_size=1, max_size=4)),
     "model_kwargs": st.dictionaries(

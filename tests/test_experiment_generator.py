@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from helpers import stats_without_clock
 from loguru import logger as loguru_logger
 
 from src import yaml_io
-from src.config import Config
+from src.config import Config, ConfigError
 from src.experiment import Diverged, Status, read_state, status
 from train import experiment_generator
 
@@ -439,13 +440,6 @@ def test_samples_per_epoch_counts_in_whole_batches(small: Make) -> None:
     assert list(run(small(samples_per_epoch=100, batch_size=32))["step"]) == [4, 8, 12]
 
 
-def test_a_patience_without_a_column_is_refused_at_the_start_with_the_columns(small: Make) -> None:
-    config = small(early_stopping_patience=2, best_checkpoint_metric="val/.*/accuracy")
-    with pytest.raises(ValueError, match=r"val/\.\*/accuracy.*test/last/accuracy"):
-        run(config)
-    assert not (folder(config) / "stats.csv").exists()
-
-
 def test_early_stopping_ends_the_run_as_done(small: Make) -> None:
     config = small(train_length=50, base_lr=0.0, early_stopping_patience=2)
     stats = run(config)
@@ -453,16 +447,63 @@ def test_early_stopping_ends_the_run_as_done(small: Make) -> None:
     assert status(folder(config)) == Status.DONE
 
 
-@pytest.mark.parametrize(("metric", "mode"), [("test/last/loss", "min"), ("test/last/accuracy", "max")])
-def test_the_best_checkpoint_follows_the_metric_in_its_direction(small: Make, metric: str, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [("test/last/loss", "min"), ("test/last/accuracy", "max"), ("test/last/loss", None), ("test/last/accuracy", None)],
+)
+def test_the_best_checkpoint_follows_the_metric_in_its_direction(small: Make, metric: str, mode: str | None) -> None:
     config = small(
         train_length=8, base_lr=3.0, save_best_checkpoint=True, best_checkpoint_metric=metric, best_checkpoint_mode=mode
     )
     stats = run(config)
     kept = torch.load(folder(config) / "best_checkpoint.pt", weights_only=True)
     values = stats[metric]
-    assert kept["stats"]["epoch"] == stats["epoch"][values.idxmin() if mode == "min" else values.idxmax()]
+    assert kept["stats"]["epoch"] == stats["epoch"][values.idxmin() if "loss" in metric else values.idxmax()]
     assert set(kept["model"]) == {"0.weight", "0.bias"} or len(kept["model"]) == 2
+
+
+def test_a_part_of_a_columns_name_is_searched_in_the_evaluations(small: Make) -> None:
+    config = small(train_length=4, base_lr=3.0, save_best_checkpoint=True, best_checkpoint_metric="accuracy")
+    values = run(config)["test/last/accuracy"]
+    kept = torch.load(folder(config) / "best_checkpoint.pt", weights_only=True)
+    assert kept["stats"]["epoch"] == values.idxmax() + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"best_checkpoint_metric": "val/.*/accuracy"}, "matches no metric in stats.csv; these are train/loss"),
+        ({"best_checkpoint_metric": "train/loss", "train_length": 0}, "these are test/last/loss, test/last/accuracy"),
+        ({"best_checkpoint_metric": ".*"}, "matches loss and accuracy; name one of them"),
+        ({"best_checkpoint_metric": "av/loss"}, "these are train/loss, train/accuracy, test/last/loss"),
+    ],
+)
+def test_a_metric_that_can_not_say_which_epoch_is_best_is_found_before_the_run(
+    small: Make, options: dict[str, Any], sentence: str
+) -> None:
+    for asked in ({"save_best_checkpoint": True}, {"early_stopping_patience": 2}):
+        with pytest.raises(ConfigError, match="best_checkpoint_metric") as caught:
+            small(**asked, **options)
+        assert sentence in str(caught.value)
+
+
+def test_the_best_checkpoint_switched_on_at_a_resume_is_the_best_since_then(small: Make) -> None:
+    options = {"best_checkpoint_metric": "test/last/loss", "base_lr": 0.0, "train_length": 4}
+    for _ in experiment_generator(config := small(early_stopping_patience=9, **options)):
+        break
+    config = dataclasses.replace(config, save_best_checkpoint=True)
+    run(config)  # no epoch improves on the first
+    kept = torch.load(folder(config) / "best_checkpoint.pt", weights_only=True)
+    assert kept["stats"]["epoch"] == 2
+
+
+def test_save_freq_keeps_the_last_epoch_too(small: Make) -> None:
+    config = small(train_length=3, save_freq=2)
+    run(config)
+    assert {path.name for path in folder(config).glob("checkpoint-*.pt")} == {
+        "checkpoint-last-epoch2.pt",
+        "checkpoint-last-epoch3.pt",
+    }
 
 
 def test_weights_are_kept_every_save_freq_epochs(small: Make) -> None:
@@ -499,6 +540,14 @@ def test_the_running_mean_is_the_mean_of_the_iterates(small: Make) -> None:
     kept = torch.load(folder(config) / "checkpoint-av-epoch6.pt", weights_only=True)["model"]
     for mean, *values in zip(kept.values(), *iterates, strict=True):
         torch.testing.assert_close(mean, torch.stack(values).mean(0))
+
+
+def test_a_warm_up_that_is_longer_than_the_run_is_noted_in_the_log(small: Make) -> None:
+    for warmup, noted in [(24, False), (25, True)]:
+        config = small(warmup_steps=warmup, resume="never")
+        run(config)
+        log = (folder(config) / "training.log").read_text()
+        assert ("warmup_steps 25 is longer than the run, which never reaches base_lr" in log) == noted
 
 
 # --- a run that is done, and one of long epochs -----------------------------------------------------------------

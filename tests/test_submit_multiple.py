@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_command, run_fresh, start_command, stats_without_clock, wait_until
-from job_helpers import finish, submit
+from job_helpers import finish, started, submit
 from slurm_stub import SlurmStub
 
 import submit_multiple
@@ -175,10 +177,11 @@ def test_a_folder_that_cannot_be_written_is_reported_in_a_sentence(
     job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (job_file.parent / "runs").write_text("a file, not a folder")
-    assert submit(job_file) == 1
-    said = capsys.readouterr().err
-    assert "runs" in said
-    assert len(said.splitlines()) == 1
+    for dry in ([], ["-d"]):
+        assert submit(job_file, *dry) == 2
+        said = capsys.readouterr().err
+        assert f"{job_file.parent / 'runs'} is no folder; name another one in job_details" in said
+        assert len(said.splitlines()) == 1
 
 
 # --- sbatch fails, or the user stops ------------------------------------------------------------------------
@@ -426,3 +429,109 @@ def test_a_users_module_that_is_missing_is_reported_before_anything_is_written(
     assert run(job_file, "--local", "1", "-y") == 2
     assert "'python/my_modles:Net': there is no such module beside train.py" in capsys.readouterr().err
     assert not (job_file.parent / "runs").exists()
+
+
+def test_a_module_that_is_missing_in_a_list_is_reported_too(job_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job_file.write_text(job_file.read_text() + "  metrics: [accuracy, python/my_metrix:Brier]\n")
+    assert run(job_file, "-d") == 2
+    assert "'python/my_metrix:Brier': there is no such module beside train.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("#!/bin/bash\n# SBATCH --mem=1G\nexec python\n", "mine.sh:2: SLURM does not read this line; write #SBATCH"),
+        ("#!/bin/bash\n #SBATCH --mem=1G\nexec python\n", "mine.sh:2: SLURM does not read this line"),
+        (
+            "#!/bin/bash\ncd /\n#SBATCH --mem=1G\nexec python\n",
+            "mine.sh:3: SLURM reads no #SBATCH line behind a command",
+        ),
+        ("#!/bin/bash\r\n#SBATCH --mem=1G\r\nexec python\r\n", "mine.sh: its lines end as on Windows"),
+    ],
+)
+def test_a_script_whose_options_slurm_would_not_read_is_found_by_a_dry_run(
+    job_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, sentence: str
+) -> None:
+    (tmp_path / "mine.sh").write_bytes(text.encode())
+    assert run(job_file, "-s", tmp_path / "mine.sh", "-d") == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_an_experiment_whose_folder_was_deleted_is_reported_by_retry_and_comes_back_without_it(
+    job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit(job_file)
+    stub.leave_queue(*(line.split()[0] for line in stub.queue))
+    shutil.rmtree(experiments(job_file)[2])
+    assert run(job_file, "-r", "-d") == 0
+    again = job_folder(job_file) / "job.yaml"
+    assert f"submitting {again} without -r writes and starts them" in capsys.readouterr().out
+    assert submit(again) == 0
+    assert started(stub, 6)[-1:] == ["6_lr=0.2+bs=16"]
+
+
+def test_without_the_code_of_a_job_nothing_is_started(
+    job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit(job_file)
+    stub.leave_queue(*(line.split()[0] for line in stub.queue))
+    shutil.rmtree(job_folder(job_file) / "code")
+    assert submit(job_file, "-r") == 2
+    assert "has no train.py, which the experiments run; bring the code back, or start over with -o" in (
+        capsys.readouterr().err
+    )
+    assert len(stub.calls) == 6
+
+
+def test_a_full_disk_is_reported_with_the_file_that_could_not_be_written(
+    job_file: Path, stub: SlurmStub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "sendfile", full)
+    assert submit(job_file) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(str(job_file.parent / "runs")) and said.endswith(": No space left on device\n")
+    assert list((job_file.parent / "runs").iterdir()) == []
+
+
+def test_an_unknown_cause_is_answered_with_the_causes(job_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(job_file, "-r", "--only", "omm", "-d")
+    assert "'omm' is not one of oom, timeout, node" in capsys.readouterr().err
+
+
+def test_a_list_within_keyword_arguments_is_reported_as_one_value(
+    job_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = job_file.read_text().replace("model: linear", "model: timm/resnet18\n  model_kwargs: {width: [10, 20]}")
+    job_file.write_text(grid)
+    assert run(job_file, "-d") == 0
+    assert (
+        "grid.yaml:7: width is the list [10, 20] in each experiment; a grid is a list of dictionaries: [{width: 10}, ...]"
+        in (capsys.readouterr().out)
+    )
+
+
+def test_a_base_in_a_job_file_is_answered_with_what_to_do(job_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job_file.write_text(job_file.read_text() + "  base: other.yaml\n")
+    assert run(job_file, "-d") == 2
+    assert "unknown option 'base'; a config file takes bases, a job file writes its options out" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_the_slower_one_of_two_submissions_starts_nothing_twice(
+    job_file: Path, stub: SlurmStub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], grown: bool
+) -> None:
+    if grown:
+        submit(job_file)
+        job_file.write_text(job_file.read_text().replace("0.3]", "0.3, 0.4]"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda question: "y" if submit(job_file) == 0 else "n")
+    assert run(job_file, "-s", ROOT / "submit_cpu.sh") == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "was written by another submission in the meantime; submit again" in said
+    assert len(stub.calls) == len(experiments(job_file)) == (8 if grown else 6)

@@ -220,3 +220,48 @@ def test_ctrl_c_stops_all_experiments_of_a_worker_and_starts_no_more(tmp_path: P
         )
     for name in "23":
         assert not (tmp_path / name / "state.json").exists()
+
+
+@pytest.mark.parametrize("name", ["job.yaml", "thesis.txt", "config.yaml"])
+def test_a_folder_with_files_that_are_no_experiments_is_rejected_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    config, folder = tmp_path / "cfg.yaml", tmp_path / "mine"
+    config.write_text(yaml_io.dump(SPEC | {"output_dir": str(folder)}))
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    done = run_command("train.py", config)
+    assert done.returncode == 1
+    assert f"has files that are no experiment's, such as {name}; name an empty or a new folder" in done.stderr
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "mine")]
+
+
+def test_a_log_whose_reader_has_gone_ends_no_run_and_prints_no_error(tmp_path: Path) -> None:
+    path = spec(tmp_path / "run", log_to_stdout=True, log_interval=1)
+    command = f"{sys.executable} train.py {path} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("0", "")
+    assert status(path.parent) == Status.DONE
+
+
+def test_a_dry_run_whose_reader_has_gone_prints_no_error() -> None:
+    command = f"{sys.executable} submit_multiple.py jobs/linear-classifier-example.yaml -d | head -1; sleep 1"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert len(done.stdout.splitlines()) == 1 and done.stderr == ""
+
+
+@pytest.mark.parametrize("script", ["train.py", "submit_multiple.py", "report.py"])
+def test_without_the_environment_the_way_to_it_is_one_sentence(script: str) -> None:
+    done = run_fresh("-S", script, "--help")  # a Python without its installed packages
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "activate the environment (source .venv/bin/activate), or make it as README.md says" in done.stderr
+
+
+def test_more_threads_than_the_machine_can_run_are_rejected(tmp_path: Path) -> None:
+    done = run_command("train.py", spec(tmp_path / "run", num_threads=10**5))
+    assert done.returncode == 1 and "num_threads 100000: this machine has" in done.stderr
+
+
+def test_folders_outside_of_ascii_work_under_the_c_locale(tmp_path: Path) -> None:
+    path = spec(tmp_path / "größe", train_length=1)
+    done = run_fresh("train.py", path, env={**os.environ, "LC_ALL": "C"})
+    assert done.returncode == 0, done.stderr
+    assert status(path.parent) == Status.DONE and "größe" in done.stdout

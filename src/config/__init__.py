@@ -1,6 +1,7 @@
 """A run's options: the table of all (options.py), reading them from files (reading.py), and what can be wrong (checks.py)."""
 
 from src.config.checks import check
+from src.config.judged import judged_columns
 from src.config.options import (
     CHANGES_NUMBERS,
     DECIDED,
@@ -15,7 +16,7 @@ from src.config.options import (
     to_dict,
     type_name,
 )
-from src.config.reading import ConfigError, build, checked, convert, load, nearest
+from src.config.reading import ConfigError, build, checked, convert, load
 
 __all__ = [
     "CHANGES_NUMBERS",
@@ -32,8 +33,8 @@ __all__ = [
     "checked",
     "convert",
     "differences",
+    "judged_columns",
     "load",
-    "nearest",
     "record",
     "to_dict",
     "type_name",

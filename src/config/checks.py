@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from src import families, grammar, schedules
+from src.config.judged import check_judged
 from src.config.options import OPTIONS, Config
 from src.hints import did_you_mean
 
@@ -26,6 +27,7 @@ def check(config: Config) -> Iterable[tuple[str, str]]:
     yield from _check_splits(config)
     yield from _check_images(config)
     yield from _check_together(config)
+    yield from check_judged(config)
 
 
 def _check_limits(config: Config) -> Iterable[tuple[str, str]]:
@@ -148,7 +150,3 @@ def _check_together(config: Config) -> Iterable[tuple[str, str]]:
         re.compile(config.model_freeze or "")
     except re.error as error:
         yield "model_freeze", f"model_freeze is neither 'backbone' nor a regular expression: {error}"
-    try:
-        re.compile(config.best_checkpoint_metric)
-    except re.error as error:
-        yield "best_checkpoint_metric", f"best_checkpoint_metric is not a regular expression: {error}"

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from src.hints import unknown_option
+
 
 def _option(
     section: str,
@@ -52,6 +54,12 @@ _eval = functools.partial(_option, "Evaluation")
 class Config:
     """What is asked for: one experiment. `null` (None) means what the option's text says."""
 
+    def __new__(cls, *args: Any, **options: Any) -> Config:
+        for name in options:
+            if name not in OPTIONS:
+                raise TypeError(f"Config: {unknown_option(name, OPTIONS)}")
+        return super().__new__(cls)
+
     # One line an option, however long: it reads as a table. OmegaConf knows Optional[...] for "or null".
     # fmt: off
     # --- run ---
@@ -61,7 +69,7 @@ class Config:
     log_interval: int = _run(10, "optimizer steps between two lines about training in training.log", at_least=1)
     log_interval_eval: int | None = _run(None, "batches between two lines about an evaluation in training.log; null: none", at_least=1)
     log_to_stdout: bool = _run(False, "print the log as well as writing training.log")
-    save_freq: int = _run(0, "keep the weights in checkpoint-<last|av>-epoch<N>.pt every so many epochs; 0: never", at_least=0)
+    save_freq: int = _run(0, "keep the weights in checkpoint-<last|av>-epoch<N>.pt every so many epochs, and those of the last epoch; 0: never", at_least=0)
     device: str | None = _run(None, "cpu, cuda, cuda:1, ...; null: cuda where there is one, else cpu")
     multi_gpu: bool = _run(True, "use all GPUs that are visible (this version trains on one)")
     num_threads: int = _run(1, "CPU threads of torch; it may change the last digits of results, so it is an option and not the machine's choice", at_least=1)
@@ -149,9 +157,9 @@ class Config:
     evaluate: str | None = _eval(None, "what is evaluated: the last iterate, the average, or both; null: both if there is an average", choices=("last", "av", "both"))
     metrics: list[str] | None = _eval(None, "what is measured besides the loss: accuracy, top<k> such as top5, python/<module>:<callable>; null: accuracy in classification")
     eval_batch_size: int | None = _eval(None, "samples of an evaluation batch; null: the larger of batch_size_accum and 256", at_least=1)
-    save_best_checkpoint: bool = _eval(False, "keep the weights of the best epoch in best_checkpoint.pt")
-    best_checkpoint_metric: str = _eval("test/.*/accuracy", "regular expression for the stats columns that say which epoch is best; of several matches the best counts")
-    best_checkpoint_mode: str = _eval("max", "whether the best value is the largest or the smallest", choices=("max", "min"))
+    save_best_checkpoint: bool = _eval(False, "keep the weights of the best epoch in best_checkpoint.pt; switched on at a resume, of the epochs since then")
+    best_checkpoint_metric: str = _eval("test/.*/accuracy", "regular expression for the stats columns that say which epoch is best, or a part of their names such as accuracy; of several columns the best counts")
+    best_checkpoint_mode: str | None = _eval(None, "whether the best value is the largest or the smallest; null: as the metric has it", choices=("max", "min"))
     early_stopping_patience: int | None = _eval(None, "stop after so many epochs in a row in which best_checkpoint_metric has not improved; null: never", at_least=1)
     # fmt: on
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from src import formulas, grammar, yaml_io
 from src.config.checks import check
 from src.config.options import FILLED, OPTIONS, Config, to_dict, type_name
-from src.hints import did_you_mean
+from src.hints import unknown_option
 
 
 class ConfigError(ValueError):
@@ -42,6 +44,8 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
                 raise ValueError(f"{override!r} is not of the form key=value")
             _set(values, key.strip().split("."), yaml_io.scalar(text))
             places[key.split(".")[0].strip()] = "command line"
+        except yaml_io.YamlError as error:  # it names the command line
+            problems.append(str(error))
         except ValueError as error:
             problems.append(f"command line: {error}")
     try:
@@ -70,14 +74,15 @@ def build(values: Mapping[str, Any], where: Callable[[str], str] = lambda key: "
             if value is not None:
                 problems.append(f"{where(key)}: {key!r} is filled in by the program; remove it")
         elif key not in OPTIONS:
-            problems.append(f"{where(key)}: unknown option {key!r}{nearest(key)}")
+            problems.append(f"{where(key)}: {unknown_option(key, OPTIONS)}")
         else:
             try:
                 typed[key] = convert(key, value)
             except ValueError as error:
                 problems.append(f"{where(key)}: {error}")
     config = Config(**typed)
-    problems += [f"{where(key)}: {message}" for key, message in check(config)]
+    wrong = values.keys() - typed.keys()  # checked with their defaults: nothing follows from these
+    problems += [f"{where(key)}: {message}" for key, message in check(config) if key not in wrong]
     if problems:
         raise ConfigError(problems)
     return config
@@ -90,6 +95,10 @@ def checked(config: Config) -> Config:
 
 def convert(option: str, value: Any) -> Any:
     """The value as the option's type: 1 as 1.0, a formula as its number, one value as a list of it. Raises ValueError."""
+    if value == "None" and type_name(option) == "text or null":
+        raise ValueError(f"{option}: 'None' is text in YAML; write null")
+    if option in ("output_dir", "data_dir") and isinstance(value, str):
+        return _folder(option, value)
     if option == "data_splits_map":
         return grammar.parse_splits_map(value)
     if option == "momentum":
@@ -111,8 +120,31 @@ def convert(option: str, value: Any) -> Any:
     except (OmegaConfBaseException, ValueError):
         text = repr(value)
         shown = text if len(text) <= 60 else text[:57] + "..."
-        raise ValueError(f"{option}: {shown} is not {type_name(option)}") from None
+        raise ValueError(f"{option}: {shown} is not {type_name(option)}{_way_out(option, value)}") from None
     return OmegaConf.to_container(typed) if OmegaConf.is_config(typed) else typed
+
+
+def _folder(option: str, value: str) -> str:
+    """The name of a folder with `~` and `$HOME` replaced, which only a shell does otherwise."""
+    if not value.strip():
+        raise ValueError(f"{option}: no folder is named; give one, or remove the line")
+    expanded = os.path.expandvars(os.path.expanduser(value))  # noqa: PTH111  Path's raises on the name ~x, and shortens ./x
+    if unset := re.search(r"\$[A-Za-z_]\w*", expanded):
+        raise ValueError(f"{option}: {value!r} names {unset[0]}, which is not set in the environment")
+    return expanded
+
+
+def _way_out(option: str, value: Any) -> str:
+    """What may be meant by a value of another type, and how that is written; empty if that is not known."""
+    if value is None:
+        return f"; give it a value, or remove the line for the default {getattr(Config(), option)!r}"
+    if value == "None" and type_name(option).endswith("or null"):
+        return "; write null"
+    if "number" not in type_name(option) or type_name(option).startswith("a list"):
+        return ""
+    if isinstance(value, list) or (isinstance(value, str) and "," in value):
+        return "; give one value here (a job file tries each of a list in brackets: [0.1, 0.01])"
+    return ""
 
 
 @functools.cache
@@ -138,9 +170,12 @@ def _read_with_bases(path: Path, trail: tuple[Path, ...]) -> tuple[dict[str, Any
         document = yaml_io.read(path)
     except yaml_io.YamlError as error:
         raise ConfigError([str(error)]) from None
-    own = document.data if document.data is not None else {}
+    own = document.data
+    if own is None:  # perhaps an editor has not saved it, or the disk was full
+        raise ConfigError([f"{path}: is empty; write its options, or {{}} for a run with the defaults"])
     if not isinstance(own, dict) or not all(isinstance(key, str) for key in own):
-        raise ConfigError([f"{path}: must hold lines of the form 'option: value'"])
+        slip = yaml_io.slip(path)
+        raise ConfigError([slip or f"{path}: must hold lines of the form 'option: value'"])
     if "job_details" in own:
         raise ConfigError([f"{path}: is a job file; python submit_multiple.py {path} --local 2 runs it"])
     bases = own.pop("base", [])
@@ -180,8 +215,3 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
         raise ValueError(f"{'.'.join(keys)}: {keys[0]!r} is not a dictionary")
     values[keys[0]] = copy.deepcopy(inner)
     _set(values[keys[0]], keys[1:], value)
-
-
-def nearest(key: str) -> str:
-    """`; did you mean ...?` for an option that does not exist; empty if nothing is near."""
-    return did_you_mean(str(key), OPTIONS)

@@ -56,6 +56,8 @@ def problems(points: list[Point], place: str) -> list[str]:
         good = {option: c.typed for option, c in point.items() if option in _settable() and not c.problem}
         experiment = Config(**good)
         for option, message in config.check(experiment):
+            if option in point and option not in good:
+                continue  # it was checked with its default: nothing follows from that
             found[f"{point[option].where if option in point else place}: {message}"] += 1
 
         # with the defaults: `momentum: 0.9` is the same experiment as one without momentum

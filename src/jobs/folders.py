@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -104,7 +105,7 @@ def write_job_folder(job: Job, folder: Path, progress: Progress = iter) -> list[
     Raises OSError, for instance FileExistsError.
     """
     if folder.exists():
-        raise FileExistsError(f"{folder} exists")
+        raise FileExistsError(_overtaken(folder))
     names = experiment_names(job.experiments)
     building = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
@@ -113,7 +114,7 @@ def write_job_folder(job: Job, folder: Path, progress: Progress = iter) -> list[
         (building / ENVIRONMENT).write_text(snapshot.describe_environment(), encoding="utf-8")
         snapshot.copy_code(building / CODE, exclude=job.output_dir)
         _write_experiments(building, folder, dict(zip(names, job.experiments, strict=True)), progress)
-        building.rename(folder)
+        _move(building, folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return [folder / name for name in names]
@@ -146,9 +147,22 @@ def add_experiments(
         building.mkdir()
         _write_experiments(building, folder, experiments, progress)
         for name in experiments:
-            (building / name).rename(folder / name)
+            _move(building / name, folder / name)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _move(built: Path, target: Path) -> None:
+    try:
+        built.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise FileExistsError(_overtaken(target)) from None
+        raise
+
+
+def _overtaken(folder: Path) -> str:
+    return f"{folder} was written by another submission in the meantime; submit again: what that one has is not started twice"
 
 
 def copy_finished(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+from src.hints import did_you_mean
 from src.jobs import sbatch, submission
 from src.jobs.causes import MEANING, Cause
 
@@ -33,8 +34,7 @@ def read_arguments(argv: list[str] | None, description: str | None) -> argparse.
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--only",
-        type=Cause,
-        choices=[*Cause],
+        type=_cause,
         action="append",
         default=[],
         metavar="CAUSE",
@@ -108,6 +108,12 @@ def _problem(arguments: argparse.Namespace) -> str:
     if arguments.overwrite and arguments.retry:
         return "-o starts over and -r resumes; choose one"
     return ""
+
+
+def _cause(text: str) -> Cause:
+    if text not in [*Cause]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(Cause)}{did_you_mean(text, Cause)}")
+    return Cause(text)
 
 
 def _positive(text: str) -> int:

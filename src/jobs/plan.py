@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Collection
@@ -62,6 +63,7 @@ def plan_new(job_file: Path, overwrite: bool, reuse: bool = False) -> Plan:
     job = read_job(job_file)
     if missing := _missing_modules(job):
         raise ConfigError([f"{job_file}: {name!r}: there is no such module beside train.py" for name in missing])
+    _check_writable(job.output_dir)
     folder, old = folders.new_job_folder(job), folders.find_job_folder(job.output_dir, job.name)
     if folder.exists() and not (folder / folders.JOB).exists():
         raise ConfigError([f"{folder} exists and is not a job's folder; give the job another name"])
@@ -99,6 +101,13 @@ def plan_retry(path: Path, only: Collection[Cause] = ()) -> Plan:
     sentences = [f"{count(len(experiments))}: {outcomes.counts()}{selected}; {len(names)} to start again"]
     if ended := outcomes.of(State.ENDED):
         sentences.append(f"{count(len(ended))} ended by the calling program: not started again.")
+    if n_deleted := _n_deleted(folder, experiments):
+        sentences.append(
+            f"{count(n_deleted)} of {folders.JOB} without a folder, which was deleted: not started again; "
+            f"submitting {folder / folders.JOB} without -r writes and starts them."
+        )
+    if names:
+        _check_code(folder)
     return Plan(folder, names, [*sentences, f"{_SAME_CODE}."])
 
 
@@ -142,6 +151,7 @@ def _growth(job: Job, names: list[str], folder: Path, sentences: list[str]) -> P
         sentences.append("Failed experiments are not started; -r starts them again.")
     start = [outcome.folder.name for outcome in outcomes.of(State.NOT_STARTED)]
     if start or add:
+        _check_code(folder)
         n_changed = snapshot.n_changed(folder / folders.CODE)
         since = f"; {count(n_changed, 'file')} changed since, and -o or another job name takes the new code"
         sentences.append(f"{_SAME_CODE}{since if n_changed else ''}.")
@@ -216,8 +226,35 @@ def _is_active(outcome: Outcome, outcomes: Outcomes) -> bool:
     return outcome.state in ACTIVE
 
 
+def _n_deleted(folder: Path, existing: list[Path]) -> int:
+    """How many experiments of the folder's job.yaml have no folder."""
+    try:
+        matches, _ = _match(read_job(folder / folders.JOB).experiments, existing)
+    except ConfigError:  # that of another version: its experiments are those that are there
+        return 0
+    return matches.count(None)
+
+
+def _check_code(folder: Path) -> None:
+    if not (folder / folders.CODE / "train.py").is_file():
+        raise ConfigError(
+            [
+                f"{folder / folders.CODE} has no train.py, which the experiments run; bring the code back, or start over with -o"
+            ]
+        )
+
+
+def _check_writable(output_dir: Path) -> None:
+    """A folder that is not there yet is made in the nearest one that is."""
+    nearest = next(path for path in (output_dir, *output_dir.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        problem = "is no folder" if not nearest.is_dir() else "cannot be written"
+        raise ConfigError([f"output_dir {output_dir}: {nearest} {problem}; name another one in job_details"])
+
+
 def _missing_modules(job: Job) -> list[str]:
     """The `python/<module>:<callable>` names whose module cannot be found; none is imported."""
-    values = {value for options in job.experiments for value in options.values() if isinstance(value, str)}
-    names = sorted(value for value in values if value.startswith("python/"))
+    options = (value for point in job.experiments for value in point.values())
+    texts = (text for value in options for text in (value if isinstance(value, list) else [value]))
+    names = sorted({text for text in texts if isinstance(text, str) and text.startswith("python/")})
     return [name for name in names if find_spec(re.split(r"[.:]", name.removeprefix("python/"))[0]) is None]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from typing import Any
 from src import config, yaml_io
 from src.config import ConfigError
 from src.formulas import evaluate
-from src.hints import did_you_mean
+from src.hints import did_you_mean, unknown_option
 from src.jobs import checks
 from src.jobs.checks import Cell, Point
 
@@ -93,11 +94,12 @@ def read_job(path: Path) -> Job:
     untracked = details.get("wandb", "True") == "True" and ("wandb" in details or "wandb_project_name" in details)
     return Job(
         details["name"],
-        Path(details["output_dir"]).expanduser().absolute(),
+        Path(os.path.expandvars(details["output_dir"])).expanduser().absolute(),
         text,
         [{option: cell.value for option, cell in point.items()} for point in points],
         " x ".join(str(axis) for axis in axes if len(axis.points) > 1),
-        ["job_details asks for wandb, which this version does not support: nothing is tracked."] * untracked,
+        ["job_details asks for wandb, which this version does not support: nothing is tracked."] * untracked
+        + _single_lists(points),
     )
 
 
@@ -208,7 +210,7 @@ class _Reader:
 
     def check_option(self, option: str, place: yaml_io.Place) -> None:
         if option not in config.FIELDS:
-            self.complain(place, f"unknown option {option!r}{config.nearest(option)}")
+            self.complain(place, unknown_option(option, config.OPTIONS))
         elif option == "output_dir":
             self.complain(place, "output_dir of the experiments follows from that in job_details; remove it")
         elif option in config.FILLED:
@@ -244,6 +246,19 @@ class _Reader:
             points = [{renamed.get(o, o): cell for o, cell in point.items()} for point in axis.points]
             result.append(Axis(axis.options, points))
         return result
+
+
+def _single_lists(points: list[Point]) -> list[str]:
+    """A sentence for each list in a dictionary of keyword arguments: it is one value, where a grid may be meant."""
+    cells = {id(cell): cell for point in points for option, cell in point.items() if option.endswith("_kwargs")}
+    return [
+        f"{cell.where}: {key} is the list {value} in each experiment; a grid is a list of dictionaries: "
+        f"[{{{key}: {value[0]}}}, ...]"
+        for cell in cells.values()
+        if isinstance(cell.typed, dict)
+        for key, value in cell.typed.items()
+        if isinstance(value, list) and value
+    ]
 
 
 def _is_flat(values: list[Any]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -126,7 +125,7 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         name = path.resolve().parent.name if path.name == experiment.CONFIG else path.stem
         config = replace(config, output_dir=str(experiment.new_run_folder(name)))
     folder = Path(str(config.output_dir))
-    _print(f"{folder}: started")
+    print(f"{folder}: started", flush=True)
     try:
         with StopSignals():  # it covers what the generator does before its own block
             for _ in generator(config):
@@ -146,15 +145,8 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
         print(f"{folder}: failed: {reason}", file=sys.stderr)
         return _give_up(folder, f"{type(error).__name__}: {error}", experiment.EXIT_FAILED)
     figures = experiment.read_state(folder).get("figures", {})
-    _print("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in figures.items())]))
+    print("\n  ".join([f"{folder}: done", *(f"{name:24} {value:.6g}" for name, value in figures.items())]), flush=True)
     return experiment.EXIT_DONE
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # `train.py cfg.yaml | head -1`: the reader has gone, which is no failure of the run
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _shared_folder(paths: list[Path], overrides: list[str]) -> str:
@@ -176,7 +168,7 @@ def _shared_folder(paths: list[Path], overrides: list[str]) -> str:
 
 def _give_up(folder: Path | None, cause: str, exit_code: int) -> int:
     """Store in state.json why the experiment did not even start, if nothing else has."""
-    if folder is not None and folder.is_dir() and experiment.status(folder) == Status.PENDING:
+    if folder is not None and (folder / experiment.SPEC).exists() and experiment.status(folder) == Status.PENDING:
         with contextlib.suppress(OSError):  # an unwritable folder is what it may be about; it was printed
             requeue.note(folder, Status.FAILED, cause.splitlines()[0])
     return exit_code

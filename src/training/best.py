@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import math
-import re
+from collections.abc import Mapping
 from typing import Any
 
-from src.config import Config
+from src.config import Config, judged_columns
 
 
 class BestEpoch:
-    """Follows the stats columns that match best_checkpoint_metric, in the direction of best_checkpoint_mode."""
+    """Follows the stats columns that best_checkpoint_metric names, in the direction of best_checkpoint_mode.
 
-    def __init__(self, config: Config, columns: list[str]) -> None:
-        """Raises ValueError, which lists the columns, if the metric is needed and matches none."""
+    `value` is the best so far, for patience; `kept` is that of best_checkpoint.pt, which may be saved only since a resume.
+    """
+
+    def __init__(self, config: Config, evaluations: list[str], modes: Mapping[str, str]) -> None:
+        """Raises ValueError, which lists the columns, if the metric is needed and is not one of the run's."""
         self.patience = config.early_stopping_patience
-        self.sign = 1 if config.best_checkpoint_mode == "max" else -1
-        pattern = re.compile(config.best_checkpoint_metric)
-        self.columns = [column for column in columns if pattern.fullmatch(column)]
-        if not self.columns and (config.save_best_checkpoint or self.patience is not None):
-            raise ValueError(
-                f"best_checkpoint_metric {config.best_checkpoint_metric!r} matches no column of stats.csv; "
-                f"the columns are {', '.join(columns)}"
-            )
+        self.columns: list[str] = []
+        mode: str = "max"
+        if config.save_best_checkpoint or self.patience is not None:
+            self.columns, mode = judged_columns(config, evaluations, modes)
+        self.sign = 1 if mode == "max" else -1
         self.value: float | None = None
-        self.column = ""  # the column that held the best value
+        self.kept: float | None = None
         self.epochs_without_improvement = 0
 
-    def update(self, row: dict[str, Any]) -> bool:
-        """Take in an epoch's row; whether it is the best so far. Values that are not finite never are."""
+    def update(self, row: dict[str, Any]) -> None:
+        """Take in an epoch's row. Values that are not finite are never the best."""
         values = {column: row[column] for column in self.columns if math.isfinite(row[column])}
-        column = max(values, key=lambda c: self.sign * values[c], default="")
-        improved = bool(values) and (self.value is None or self.sign * (values[column] - self.value) > 0)
-        if improved:
-            self.value, self.column, self.epochs_without_improvement = values[column], column, 0
+        self.column = max(values, key=lambda c: self.sign * values[c], default="")  # of this epoch
+        self.now = values.get(self.column)
+        if self._is_better(self.value):
+            self.value, self.epochs_without_improvement = self.now, 0
         else:
             self.epochs_without_improvement += 1
-        return improved
+
+    @property
+    def is_to_keep(self) -> bool:
+        """Whether this epoch is better than the one in best_checkpoint.pt."""
+        return self._is_better(self.kept)
+
+    def _is_better(self, than: float | None) -> bool:
+        return self.now is not None and (than is None or self.sign * (self.now - than) > 0)
 
     @property
     def model(self) -> str:
-        """The model that the best value is of: `av` or `last`."""
+        """The model that this epoch's value is of: `av` or `last`."""
         return "av" if "/av/" in self.column else "last"
 
     @property
@@ -50,10 +57,10 @@ class BestEpoch:
     def state_dict(self) -> dict[str, Any]:
         return {
             "value": self.value,
-            "column": self.column,
+            "kept": self.kept,
             "epochs_without_improvement": self.epochs_without_improvement,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.value, self.column = state["value"], state["column"]
+        self.value, self.kept = state["value"], state.get("kept", state["value"])
         self.epochs_without_improvement = state["epochs_without_improvement"]

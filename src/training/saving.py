@@ -75,12 +75,13 @@ class Saver:
         self.saved(self.state.step)
 
     def keep_weights(
-        self, models: Mapping[str, nn.Module], row: dict[str, Any], best: BestEpoch, improved: bool
+        self, models: Mapping[str, nn.Module], row: dict[str, Any], best: BestEpoch, is_last: bool
     ) -> None:
         """Write checkpoint-<last|av>-epoch<N>.pt and best_checkpoint.pt, where the config asks for them."""
         epoch = row["epoch"]
-        if self.config.save_freq and epoch % self.config.save_freq == 0:
+        if self.config.save_freq and (is_last or epoch % self.config.save_freq == 0):
             for name, model in models.items():
                 checkpoint.save_weights(self.folder / f"checkpoint-{name}-epoch{epoch}.pt", model, row)
-        if self.config.save_best_checkpoint and improved:
+        if self.config.save_best_checkpoint and best.is_to_keep:
             checkpoint.save_weights(self.folder / experiment.BEST_CHECKPOINT, models[best.model], row)
+            best.kept = best.now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import secrets
 import socket
@@ -29,6 +30,7 @@ PACKAGES = (
     *("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "libsvmdata", "pillow"),
     *("tensorflow-datasets", "datasets", "transformers", "tokenizers", "open_clip_torch"),
 )
+THREADS_PER_CORE = 16  # more of them do not end: they wait for each other
 LEAST_EVAL_BATCH = 256  # samples of an evaluation batch that is not asked for
 
 
@@ -51,6 +53,10 @@ def set_up(config: Config) -> Setup:
 
     Raises ValueError if the device cannot be used, or the folder cannot be written or is in use.
     """
+    if config.num_threads > THREADS_PER_CORE * (cores := os.cpu_count() or 1):
+        raise ValueError(
+            f"num_threads {config.num_threads}: this machine has {cores} cores, and would not come to an end"
+        )
     folder = _make_folder(config)
     earlier = experiment.read_options(folder, experiment.CONFIG) if config.resume == "auto" else {}
     return Setup(
@@ -120,20 +126,31 @@ def _make_folder(config: Config) -> Path:
         folder = Path(config.output_dir)
     if experiment.runs_here(folder):
         raise ValueError(f"{folder} is being run already, by process {experiment.read_state(folder)['pid']}")
+    if strangers := _strangers(folder):
+        raise ValueError(
+            f"output_dir {folder} has files that are no experiment's, such as {strangers[0]}; name an empty or a new folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.remove_litter(folder)
         (folder / experiment.LOG).touch()
         if config.resume == "never":
-            for name in (experiment.DONE, experiment.STATS, experiment.SPEC):
+            for name in (experiment.DONE, experiment.STATS):
                 (folder / name).unlink(missing_ok=True)
             for weights in folder.glob("*checkpoint*.pt"):
                 weights.unlink()
-        if not (folder / experiment.SPEC).exists():
+        if config.resume == "never" or not (folder / experiment.SPEC).exists():
             _write_spec(config, folder)
     except OSError as error:
         raise ValueError(f"output_dir {folder} cannot be written: {error.strerror}") from None
     return folder
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What is in a folder that is no experiment's: one without spec.yaml, the first file that a run completes."""
+    if not folder.is_dir() or (folder / experiment.SPEC).exists():
+        return []
+    return sorted(path.name for path in folder.iterdir() if path.name != experiment.LOG and path.name[0] != ".")
 
 
 def _write_spec(config: Config, folder: Path) -> None:

@@ -99,12 +99,20 @@ def test_the_best_epoch_may_be_that_of_ones_own_metric(small: Make, own: None) -
     config = small(
         metrics=["python/own_metrics:Distance"],
         save_best_checkpoint=True,
-        best_checkpoint_metric="test/last/distance",
-        best_checkpoint_mode="min",
+        best_checkpoint_metric="distance",
     )
     row = last(config)
     kept = torch.load(Path(str(config.output_dir)) / "best_checkpoint.pt", weights_only=True)
     assert kept["stats"]["test/last/distance"] <= row["test/last/distance"]
+
+
+def test_a_best_epoch_by_a_metric_that_ones_own_class_does_not_have_is_rejected_at_the_start(
+    small: Make, own: None
+) -> None:
+    config = small(metrics=["python/own_metrics:Distance"], save_best_checkpoint=True)
+    with pytest.raises(ValueError, match=r"test/\.\*/accuracy.* matches no metric.* test/last/distance"):
+        last(config)
+    assert not (Path(str(config.output_dir)) / "stats.csv").exists()
 
 
 def test_metrics_go_on_counting_when_a_run_is_resumed(small: Make, own: None, tmp_path: Path) -> None:
