@@ -71,11 +71,11 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         # --- data, model, loss, metrics -----------------------------------------------------------------
         data = load_data(config, model_inputs(config), setup.seed_training).to(device)
         seed_all(setup.seed_model)
-        n_outputs = output_dim(config, data.n_classes)
+        n_outputs = output_dim(config, data.n_classes, data.n_targets)
         model = build_model(config, data.input_shape, n_outputs, data.class_names, data.sparse).to(device)
         forward = build_forward(model)  # what is called in the place of the model
-        loss_fn = build_loss(config.loss, n_outputs, data.n_classes)
-        train_loss_fn = build_loss(config.loss, n_outputs, data.n_classes, config.label_smoothing)
+        loss_fn = build_loss(config.loss, data.n_classes)
+        train_loss_fn = build_loss(config.loss, data.n_classes, config.label_smoothing)
         state = TrainState(build_metrics(config.metrics, data.n_classes))
         found = find(config, setup, data, model, n_outputs, state.metrics)
         length = run_length(config, found.data_n_examples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ class Data:
     input_shape: tuple[int, ...]  # of one sample; for text: (number of tokens of the first one,)
     class_names: list[str] | None = None  # by class, if the source has them
     kind: str = "tensor"  # tensor, image or text
+    n_targets: int = 1  # values of a target, in regression
 
     @property
     def sparse(self) -> bool:
@@ -65,7 +67,9 @@ def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Da
         _standardize(splits)
     n_classes = None if source.task == "regression" else len(classes) if classes is not None else source.n_classes
     ready = _for_batches(splits, source.kind, inputs, n_classes, config, seed)
-    return Data(ready, n_classes, _sample_shape(ready["train"]), source.class_names, source.kind)
+    x, y = _first(ready["train"], takes_any=source.kind != "tensor" or config.model.startswith("python/"))
+    shape = tuple(x["input_ids"].shape if isinstance(x, dict) else x.shape)
+    return Data(ready, n_classes, shape, source.class_names, source.kind, n_targets=max(1, y.numel()))
 
 
 def _read(config: Config, inputs: Inputs) -> Source:
@@ -108,8 +112,12 @@ def _for_batches(
         elif kind == "text":
             ready[name] = Items(part, name, n_classes, collate=functools.partial(padded, inputs.tokenizer))
         else:
-            ready[name] = Items(part, name, n_classes, shape)
-    if kind == "text" and shape is not None and tuple(shape) != _sample_shape(ready["train"]):
+            source = grammar.split_source(config.data_splits_map.get(name, ""))[0] or config.dataset
+            ready[name] = Items(part, name, n_classes, shape, source=source)
+    if kind == "text" and shape is not None:
+        length = _first(ready["train"], takes_any=True)[0]["input_ids"].shape
+        if tuple(shape) == tuple(length):  # as config.yaml stores it
+            return ready
         raise ValueError(f"model_input_shape {shape}: {config.dataset!r} is text, which has no fixed shape; remove it")
     return ready
 
@@ -192,9 +200,12 @@ def _view(part: Examples, shape: list[int]) -> Examples:
     return Examples(part.x.reshape(-1, *view), part.y)
 
 
-def _sample_shape(split: Examples | Items) -> tuple[int, ...]:
+def _first(split: Examples | Items, takes_any: bool) -> tuple[Any, Tensor]:
+    """x and y of the first example; without `takes_any`, x must be float32."""
     if isinstance(split, Examples):
-        return split.sample_shape
+        return torch.empty(split.sample_shape, device="meta"), split.y[0]
     with seeded(0):  # reading an item may draw random numbers, and must not change the program's generators
-        x = split[0][0]
-    return tuple(x["input_ids"].shape if isinstance(x, dict) else x.shape)
+        x, y = split[0]
+    if not takes_any:
+        split.check_float(x)
+    return x, y
