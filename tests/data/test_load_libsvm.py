@@ -178,6 +178,22 @@ def test_a_file_in_another_format_is_named(make_config, tmp_path, content):
         load_data(make_config(dataset=f"libsvm/{tmp_path / 'own.svm'}", data_splits_map=WHOLE))
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"1 1:0.5 2:nan", "feature 2 is nan"),
+        (b"inf 1:0.5", "the label is inf"),
+        (b"1 99999999999:1", "there is no feature 99999999999"),
+        (b"1 3:1 2:1", "feature 2 comes after 3"),
+        (b"1 2:0.5 3", "'1 2:0.5 3' cannot be read"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(make_config, tmp_path, line, problem):
+    (tmp_path / "own.svm").write_bytes(b"0 1:0.5\n# a comment\n" + line + b"\n1 1:0.5\n")
+    with pytest.raises(ValueError, match=f"own.svm, line 3: {problem}; a line is"):
+        load_data(make_config(dataset=f"libsvm/{tmp_path / 'own.svm'}", data_splits_map=WHOLE))
+
+
 def test_a_damaged_archive_is_named(make_config, tmp_path):
     (tmp_path / "own.gz").write_bytes(gzip.compress(b"1 1:0.5\n" * 1000)[:40])
     with pytest.raises(ValueError, match=r"own.gz"):
