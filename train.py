@@ -108,6 +108,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         if not saver.resume(device) and configs.differences(experiment.read_options(folder, experiment.CONFIG), record):
             (folder / experiment.STATS).unlink(missing_ok=True)  # of another config: its epochs are not ours
         write_record(config, folder, record)
+        for note in data.notes:
+            listeners.note(note)
         listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
 
         batches = train_batches(data.splits["train"], config, device, setup.seed_training, start_step=state.step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from src.data import labels
 from src.data.images import image_splits
 from src.data.randomness import seeded
 from src.data.source import Examples, Inputs, Items, Source, Split, view_shape
-from src.data.splits import hold_out_fold, select
+from src.data.splits import hold_out_fold, overlaps, select
 from src.data.texts import padded
 
 __all__ = ["Data", "Examples", "load_data"]
@@ -32,6 +32,7 @@ class Data:
     class_names: list[str] | None = None  # by class, if the source has them
     kind: str = "tensor"  # tensor, image or text
     n_targets: int = 1  # values of a target, in regression
+    notes: list[str] = field(default_factory=list)  # for the log: what is allowed and may be a mistake
 
     @property
     def sparse(self) -> bool:
@@ -55,7 +56,7 @@ def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Da
     config = dataclasses.replace(config, data_splits_map=grammar.parse_splits_map(config.data_splits_map))
     source = _read(config, inputs)
     if source.kind != "image":
-        _check_no_augmentation(config)
+        _check_no_image_options(config)
     classes = labels.encode(source, config.dataset)
     splits = select(source, config.data_splits_map, config.data_split_seed)
     for other in _other_data_sets(config):
@@ -69,7 +70,11 @@ def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Da
     ready = _for_batches(splits, source.kind, inputs, n_classes, config, seed)
     x, y = _first(ready["train"], takes_any=source.kind != "tensor" or config.model.startswith("python/"))
     shape = tuple(x["input_ids"].shape if isinstance(x, dict) else x.shape)
-    return Data(ready, n_classes, shape, source.class_names, source.kind, n_targets=max(1, y.numel()))
+    notes = [*source.notes, *overlaps(source, config.data_splits_map)]
+    train = ready["train"]
+    if n_classes == 1 or (n_classes and isinstance(train, Examples) and bool((train.y == train.y[0]).all())):
+        notes.append("the train split has one class only, which every model predicts after a few steps")
+    return Data(ready, n_classes, shape, source.class_names, source.kind, max(1, y.numel()), notes)
 
 
 def _read(config: Config, inputs: Inputs) -> Source:
@@ -89,9 +94,13 @@ def _read(config: Config, inputs: Inputs) -> Source:
     return source
 
 
-def _check_no_augmentation(config: Config) -> None:
+_SHAPES_IMAGES = ("image_size", "image_interpolation", "image_crop_pct", "image_mean", "image_std")
+
+
+def _check_no_image_options(config: Config) -> None:
     for name, option in OPTIONS.items():
-        if name == "augment_repeats" or option.metadata["section"] != "Augmentation of images":
+        augments = option.metadata["section"] == "Augmentation of images" and name != "augment_repeats"
+        if not augments and name not in _SHAPES_IMAGES:
             continue  # a user's own data set may augment its items, and repeats are for it too
         if getattr(config, name) != getattr(Config(), name):
             raise ValueError(f"{name} is for images, and {config.dataset!r} is not; remove it")

@@ -35,6 +35,7 @@ _OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 def load_source(name: str, config: Config) -> Source:
     from libsvmdata import ALL_DATASETS
 
+    notes: list[str] = []
     if name in ALL_DATASETS:
         parts = {"train": name} | ({"test": f"{name}_test"} if f"{name}_test" in ALL_DATASETS else {})
         task = ALL_DATASETS[name].task_name
@@ -46,6 +47,9 @@ def load_source(name: str, config: Config) -> Source:
         test = _test_file(Path(name))
         parts = {"train": name} | ({"test": str(test)} if test else {})
         task = "regression" if config.loss in families.SQUARED_ERROR else "classification"
+        notes.append(
+            f"{name} is read as {task}, since loss is {config.loss}; a file does not say which of the two it holds"
+        )
         named = named_splits(config, list(parts))
         read = _read_files([Path(parts[split]) for split in named])
     else:
@@ -58,6 +62,7 @@ def load_source(name: str, config: Config) -> Source:
         dict(zip(named, _examples(read, config), strict=True)),
         task="regression" if task == "regression" else "classification",
         shuffle="always" if len(parts) == 1 else "never",
+        notes=notes,
     )
 
 

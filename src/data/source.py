@@ -13,7 +13,7 @@ import traceback
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -240,6 +240,7 @@ class Source:
     n_classes: int | None = None  # of a Dataset in classification; the classes of Examples are counted
     class_names: list[str] | None = None  # by class, if the source has them
     kind: Literal["tensor", "image", "text"] = "tensor"  # of a Dataset
+    notes: list[str] = field(default_factory=list)  # lines for the log
 
 
 @dataclass(frozen=True)

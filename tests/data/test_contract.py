@@ -174,3 +174,32 @@ def test_a_bad_item_ends_a_run_with_loader_processes(own, tmp_path):
     assert (done.returncode, time.monotonic() - start < 30) == (1, True)
     assert "item 7 of split 'train' cannot be read: KeyError: 'b'" in done.stderr
     assert "own_items.py" in (tmp_path / "run" / "training.log").read_text()  # its traceback
+
+
+def log_of(small, **changes):
+    config = small(**changes)
+    for _ in experiment_generator(config):
+        pass
+    return (Path(str(config.output_dir)) / "training.log").read_text()
+
+
+def test_the_log_notes_splits_that_overlap_with_train(small):
+    splits = {"train": "train[:80%]", "all": "train", "late": "train[70%:]", "rest": "train[80%:]"}
+    log = log_of(small, data_splits_map=splits)
+    assert "split 'all' has 120 examples of the train split" in log
+    assert "split 'late' has 15 examples of the train split" in log
+    assert "'rest'" not in log
+
+
+def test_the_log_notes_a_train_split_of_one_class_and_the_task_of_a_local_file(small, tmp_path):
+    (tmp_path / "own.svm").write_text("1 1:0.5\n" * 20)
+    options = {"dataset": f"libsvm/{tmp_path / 'own.svm'}"}
+    log = log_of(small, **options)
+    assert "the train split has one class only" in log and "own.svm is read as classification, since loss is log" in log
+    log = log_of(small, **options, loss="mse", metrics=[], resume="never", output_dir=str(tmp_path / "other"))
+    assert "own.svm is read as regression, since loss is mse" in log and "one class" not in log
+
+
+def test_a_size_for_images_is_refused_for_other_data(small):
+    with pytest.raises(ValueError, match="image_size is for images, and 'sklearn/iris' is not; remove it"):
+        log_of(small, image_size=32)
