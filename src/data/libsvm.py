@@ -47,9 +47,8 @@ def load_source(name: str, config: Config) -> Source:
         test = _test_file(Path(name))
         parts = {"train": name} | ({"test": str(test)} if test else {})
         task = "regression" if config.loss in families.SQUARED_ERROR else "classification"
-        notes.append(
-            f"{name} is read as {task}, since loss is {config.loss}; a file does not say which of the two it holds"
-        )
+        if config.libsvm_task is None:
+            notes.append(f"{name} is read as {task}, since loss is {config.loss}; set libsvm_task to choose")
         named = named_splits(config, list(parts))
         read = _read_files([Path(parts[split]) for split in named])
     else:
@@ -60,7 +59,7 @@ def load_source(name: str, config: Config) -> Source:
             raise ValueError(f"dataset 'libsvm/{parts[split]}' has no examples")
     return Source(
         dict(zip(named, _examples(read, config), strict=True)),
-        task="regression" if task == "regression" else "classification",
+        task="regression" if (config.libsvm_task or task) == "regression" else "classification",
         shuffle="always" if len(parts) == 1 else "never",
         notes=notes,
     )

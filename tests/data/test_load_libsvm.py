@@ -147,6 +147,17 @@ def test_a_local_file_is_regression_with_a_squared_loss(make_config, libsvm_file
         load_data(make_config(dataset=f"libsvm/{path}", data_splits_map=WHOLE))
 
 
+def test_a_published_set_and_a_file_of_it_are_one_task_if_it_is_set(
+    make_config, published, libsvm_file, numbers, tmp_path
+):
+    x, y = numbers(10, 5), np.tile([-1, 1], 5)
+    published("a9a", x, y)
+    for name in ("a9a", libsvm_file(tmp_path / "own", x, y)):
+        options = {"dataset": f"libsvm/{name}", "data_splits_map": WHOLE, "loss": "mse"}
+        assert load_data(make_config(**options, libsvm_task="classification")).n_classes == 2
+        assert load_data(make_config(**options, libsvm_task="regression")).n_classes is None
+
+
 def test_a_published_regression_set_refuses_cross_entropy(make_config, published, numbers):
     published("abalone", numbers(10, 8), np.linspace(1, 9, 10))
 
