@@ -72,11 +72,11 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
         # --- data, model, loss, metrics -----------------------------------------------------------------
         data = load_data(config, model_inputs(config), setup.seed_training).to(device)
         seed_all(setup.seed_model)
-        n_outputs = output_dim(config, data.n_classes)
+        n_outputs = output_dim(config, data.n_classes, data.n_targets)
         model = build_model(config, data.input_shape, n_outputs, data.class_names, data.sparse).to(device)
         forward = build_forward(model)  # what is called in the place of the model
-        loss_fn = build_loss(config.loss, n_outputs, data.n_classes)
-        train_loss_fn = build_loss(config.loss, n_outputs, data.n_classes, config.label_smoothing)
+        loss_fn = build_loss(config.loss, data.n_classes)
+        train_loss_fn = build_loss(config.loss, data.n_classes, config.label_smoothing)
         state = TrainState(build_metrics(config.metrics, data.n_classes), device)
         found = find(config, setup, data, model, n_outputs, state.metrics)
         length = run_length(config, found.data_n_examples)
@@ -103,6 +103,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                     yield stats.table(state.rows, columns), model
             return
         write_record(config, folder, record)
+        for note in data.notes:
+            listeners.note(note)
         listeners.started(Start(state.step, length.total_steps, found.model_n_parameters, tuple(found.metric_modes)))
         if config.warmup_steps > length.total_steps > 0:
             listeners.note(f"warmup_steps {config.warmup_steps} is longer than the run, which never reaches base_lr")

@@ -124,6 +124,8 @@ def parse_split(text: str) -> list[Slice]:
 def _parse_slice(part: str, text: str) -> Slice:
     match = _SLICE.fullmatch(part)
     if not match:
+        if re.search(r"\[[^\]]*:[^\]]*:", part):
+            raise ValueError(f"split {text!r}: a slice has no step; write [from:to], such as [:50%]")
         raise ValueError(
             f"split {text!r} cannot be read; examples: train, train[:80%], train[80%:]+test, train[:1000], train[2shard], all"
         )

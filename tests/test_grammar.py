@@ -207,3 +207,9 @@ def test_averages() -> None:
     assert parse_averaging("poly_8") == ("poly", 8.0) and parse_averaging("ema_0.999") == ("ema", 0.999)
     for wrong in ("poly", "ema_1", "ema_1.5", "poly_-1", "mean", ""):
         assert "averaging" in grammar.problem(parse_averaging, wrong)
+
+
+@pytest.mark.parametrize("text", ["test[::2]", "train[0:100:5]", "train[:50%:2]"])
+def test_a_slice_with_a_step_is_told_so(text: str) -> None:
+    with pytest.raises(ValueError, match="a slice has no step; write"):
+        parse_split(text)

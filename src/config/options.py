@@ -86,6 +86,7 @@ class Config:
     data_label_maps: dict[str, Any] = _data({}, "split name: which class each label of another data set is, as a list, a dictionary from class name or label, or a YAML or JSON file of one of these")
     data_split_seed: int = _data(0, "seed of the stratified shuffle of data that come as one split", at_least=0)
     libsvm_normalize: bool = _data(True, "scale each row of libsvm data to unit Euclidean norm")
+    libsvm_task: str | None = _data(None, "what the labels of libsvm/ data are; null: as libsvmdata knows it, for a local file regression if loss is mse, else classification", choices=("classification", "regression"))
     sklearn_standardize: bool = _data(True, "shift and scale each feature of tabular sklearn data to mean 0 and deviation 1 on the train split")
     max_dense_gb: float = _data(2.0, "sparse data stay sparse if they would take more than this, in GB of float32", at_least=0)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from src.data import labels
 from src.data.images import image_splits
 from src.data.randomness import seeded
 from src.data.source import Examples, Inputs, Items, Source, Split, view_shape
-from src.data.splits import hold_out_fold, select
+from src.data.splits import hold_out_fold, overlaps, select
 from src.data.texts import padded
 
 __all__ = ["Data", "Examples", "load_data"]
@@ -30,6 +31,8 @@ class Data:
     input_shape: tuple[int, ...]  # of one sample; for text: (number of tokens of the first one,)
     class_names: list[str] | None = None  # by class, if the source has them
     kind: str = "tensor"  # tensor, image or text
+    n_targets: int = 1  # values of a target, in regression
+    notes: list[str] = field(default_factory=list)  # for the log: what is allowed and may be a mistake
 
     @property
     def sparse(self) -> bool:
@@ -53,7 +56,7 @@ def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Da
     config = dataclasses.replace(config, data_splits_map=grammar.parse_splits_map(config.data_splits_map))
     source = _read(config, inputs)
     if source.kind != "image":
-        _check_no_augmentation(config)
+        _check_no_image_options(config)
     classes = labels.encode(source, config.dataset)
     splits = select(source, config.data_splits_map, config.data_split_seed)
     for other in _other_data_sets(config):
@@ -65,7 +68,13 @@ def load_data(config: Config, inputs: Inputs | None = None, seed: int = 0) -> Da
         _standardize(splits)
     n_classes = None if source.task == "regression" else len(classes) if classes is not None else source.n_classes
     ready = _for_batches(splits, source.kind, inputs, n_classes, config, seed)
-    return Data(ready, n_classes, _sample_shape(ready["train"]), source.class_names, source.kind)
+    x, y = _first(ready["train"], takes_any=source.kind != "tensor" or config.model.startswith("python/"))
+    shape = tuple(x["input_ids"].shape if isinstance(x, dict) else x.shape)
+    notes = [*source.notes, *overlaps(source, config.data_splits_map)]
+    train = ready["train"]
+    if n_classes == 1 or (n_classes and isinstance(train, Examples) and bool((train.y == train.y[0]).all())):
+        notes.append("the train split has one class only, which every model predicts after a few steps")
+    return Data(ready, n_classes, shape, source.class_names, source.kind, max(1, y.numel()), notes)
 
 
 def _read(config: Config, inputs: Inputs) -> Source:
@@ -85,9 +94,13 @@ def _read(config: Config, inputs: Inputs) -> Source:
     return source
 
 
-def _check_no_augmentation(config: Config) -> None:
+_SHAPES_IMAGES = ("image_size", "image_interpolation", "image_crop_pct", "image_mean", "image_std")
+
+
+def _check_no_image_options(config: Config) -> None:
     for name, option in OPTIONS.items():
-        if name == "augment_repeats" or option.metadata["section"] != "Augmentation of images":
+        augments = option.metadata["section"] == "Augmentation of images" and name != "augment_repeats"
+        if not augments and name not in _SHAPES_IMAGES:
             continue  # a user's own data set may augment its items, and repeats are for it too
         if getattr(config, name) != getattr(Config(), name):
             raise ValueError(f"{name} is for images, and {config.dataset!r} is not; remove it")
@@ -108,8 +121,12 @@ def _for_batches(
         elif kind == "text":
             ready[name] = Items(part, name, n_classes, collate=functools.partial(padded, inputs.tokenizer))
         else:
-            ready[name] = Items(part, name, n_classes, shape)
-    if kind == "text" and shape is not None and tuple(shape) != _sample_shape(ready["train"]):
+            source = grammar.split_source(config.data_splits_map.get(name, ""))[0] or config.dataset
+            ready[name] = Items(part, name, n_classes, shape, source=source)
+    if kind == "text" and shape is not None:
+        length = _first(ready["train"], takes_any=True)[0]["input_ids"].shape
+        if tuple(shape) == tuple(length):  # as config.yaml stores it
+            return ready
         raise ValueError(f"model_input_shape {shape}: {config.dataset!r} is text, which has no fixed shape; remove it")
     return ready
 
@@ -193,9 +210,12 @@ def _view(part: Examples, shape: list[int]) -> Examples:
     return Examples(part.x.reshape(-1, *view), part.y)
 
 
-def _sample_shape(split: Examples | Items) -> tuple[int, ...]:
+def _first(split: Examples | Items, takes_any: bool) -> tuple[Any, Tensor]:
+    """x and y of the first example; without `takes_any`, x must be float32."""
     if isinstance(split, Examples):
-        return split.sample_shape
+        return torch.empty(split.sample_shape, device="meta"), split.y[0]
     with seeded(0):  # reading an item may draw random numbers, and must not change the program's generators
-        x = split[0][0]
-    return tuple(x["input_ids"].shape if isinstance(x, dict) else x.shape)
+        x, y = split[0]
+    if not takes_any:
+        split.check_float(x)
+    return x, y

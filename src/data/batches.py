@@ -6,11 +6,13 @@ index). So batches depend neither on the number of workers nor on where a run wa
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import functools
 import itertools
 import math
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -18,8 +20,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from src.config import Config
+from src.data.contract import BadItem, check_alike
 from src.data.randomness import seeded, torch_seed
-from src.data.source import BadItem, Batch, Examples, Items
+from src.data.source import Batch, Examples, Items
 from src.data.sparse_batches import sparse_steps
 from src.signals import STOP_SIGNALS
 
@@ -139,21 +142,44 @@ def _load(
     loader = DataLoader(
         _SeededItems(dataset, seed, repeats),
         batch_sampler=keys,
-        collate_fn=functools.partial(_collate, dataset.collate, size),
+        collate_fn=functools.partial(_collate, dataset, size, repeats),
         num_workers=num_workers,
         worker_init_fn=_ignore_stop_signals,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # without one it draws from the global generator
     )
-    for loaded in loader:
-        if isinstance(loaded, BadItem):
-            raise loaded
-        number, batches = loaded
-        yield [_transform(dataset, (_to(device, x), _to(device, y)), number, ids) for x, y, ids in batches]
+    with _ended(iter(loader)) as steps:
+        for loaded in steps:
+            if isinstance(loaded, BadItem):
+                raise loaded
+            number, batches = loaded
+            yield [_transform(dataset, (_to(device, x), _to(device, y)), number, ids) for x, y, ids in batches]
+
+
+@contextlib.contextmanager
+def _ended(steps: Any) -> Iterator[Iterator[Any]]:
+    """Iterates over a loader, whose workers end with the block, or with this process.
+
+    Without it they end with the last reference to the iterator, which a traceback keeps; and Python's exit sends them
+    SIGTERM, which they ignore, and waits for them.
+    """
+
+    def end() -> None:
+        if hasattr(steps, "_workers"):
+            steps._shutdown_workers()
+            for worker in steps._workers:  # one that is still in an item
+                worker.kill()
+
+    atexit.register(end)
+    try:
+        yield steps
+    finally:
+        atexit.unregister(end)
+        end()
 
 
 def _collate(
-    collate: Callable[[list[Any]], Any], size: int, items: list[Any]
+    dataset: Items, size: int, repeats: int, items: list[Any]
 ) -> tuple[int, list[tuple[Any, Tensor, Tensor]]] | BadItem:
     """The items of one step -> (pass, [(x, y, ids) of each batch of `size`]), or the first bad item."""
     for item in items:
@@ -163,7 +189,18 @@ def _collate(
     for start in range(0, len(items), size):
         samples, keys = zip(*items[start : start + size], strict=True)
         xs, ys = zip(*samples, strict=True)
-        batches.append((collate(list(xs)), torch.stack(ys), torch.tensor([sample_id for _, sample_id in keys])))
+        try:
+            batches.append(
+                (dataset.collate(list(xs)), torch.stack(ys), torch.tensor([sample_id for _, sample_id in keys]))
+            )
+        except Exception as error:  # by far the most often because of their shapes, which are looked at only here
+            names = [dataset.where(sample_id // repeats) for _, sample_id in keys]
+            try:
+                check_alike(xs, names, "an x")
+                check_alike(ys, names, "a target")
+            except BadItem as bad:
+                return bad
+            return BadItem(f"{names[0]} and {len(names) - 1} others make no batch: {type(error).__name__}: {error}")
     return items[0][1][0], batches
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from src import hub
+from src import families, hub
 from src.config import Config
 from src.data.source import Labelled, Source, Split
 from src.data.splits import named_splits
@@ -63,7 +63,10 @@ def load_source(name: str, config: Config) -> Source:
         else:
             splits[split] = Texts(rows, labels[split], title, Path(config.data_dir) / "hf" / "tokens")
     kind: Literal["image", "text"] = "image" if is_image else "text"
-    return Source(splits, shuffle="sorted", n_classes=len(class_names), class_names=class_names, kind=kind)
+    notes = []
+    if class_names[:3] == ["-1", "0", "1"]:
+        notes.append(f"-1 in column {label!r} is a class of its own; if it marks missing labels, remove these examples")
+    return Source(splits, shuffle="sorted", n_classes=len(class_names), class_names=class_names, kind=kind, notes=notes)
 
 
 class Images(Labelled):
@@ -71,6 +74,8 @@ class Images(Labelled):
 
     def read(self, index: int) -> Any:
         (image,) = self.data[index].values()
+        if image is None:
+            raise ValueError("it has no image")
         return image
 
     def describe(self, index: int) -> str:
@@ -145,15 +150,17 @@ def _labels(parts: dict[str, Any], column: str, config: Config) -> tuple[dict[st
 
     import pandas as pd
 
+    is_regression = config.loss in families.SQUARED_ERROR
     dtype = getattr(feature, "dtype", None)  # of a single value; lists have none
     known: list[Any] = []
     if dtype is not None:
         labelled = [series.dropna() for series in values.values() if not (series == -1).all()]
         known = sorted(pd.concat(labelled or [pd.Series()]).unique())
     if dtype is None or any(isinstance(value, float) and not value.is_integer() for value in known):
+        way_out = "hf/ reads no regression, so use python/<module>:<callable>, or set" if is_regression else "set"
         raise ValueError(
             f"column {column!r} of {config.dataset!r} holds {dtype or 'several values a row'}, which are not classes; "
-            "set label_column to another column"
+            f"{way_out} label_column to another column"
         )
     codes = {split: pd.Index(known).get_indexer(series) for split, series in values.items()}  # -1 for other values
     return codes, [str(int(value)) if isinstance(value, float) else str(value) for value in known]

@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from src import yaml_io
 from src.config import Config
-from src.data.source import BadItem, Examples, Source, Split, describe, labels_of
+from src.data.contract import BadItem
+from src.data.source import Examples, Source, Split, describe, labels_of
 
 
 def encode(source: Source, dataset: str) -> Tensor | None:

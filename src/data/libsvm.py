@@ -9,6 +9,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import math
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,12 +28,14 @@ from src.data.source import Examples, Source
 from src.data.splits import named_splits
 from src.hints import did_you_mean
 
+MOST_FEATURES = 2**31 - 1  # what the indices of a sparse matrix hold
 _OPEN = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def load_source(name: str, config: Config) -> Source:
     from libsvmdata import ALL_DATASETS
 
+    notes: list[str] = []
     if name in ALL_DATASETS:
         parts = {"train": name} | ({"test": f"{name}_test"} if f"{name}_test" in ALL_DATASETS else {})
         task = ALL_DATASETS[name].task_name
@@ -44,6 +47,8 @@ def load_source(name: str, config: Config) -> Source:
         test = _test_file(Path(name))
         parts = {"train": name} | ({"test": str(test)} if test else {})
         task = "regression" if config.loss in families.SQUARED_ERROR else "classification"
+        if config.libsvm_task is None:
+            notes.append(f"{name} is read as {task}, since loss is {config.loss}; set libsvm_task to choose")
         named = named_splits(config, list(parts))
         read = _read_files([Path(parts[split]) for split in named])
     else:
@@ -54,8 +59,9 @@ def load_source(name: str, config: Config) -> Source:
             raise ValueError(f"dataset 'libsvm/{parts[split]}' has no examples")
     return Source(
         dict(zip(named, _examples(read, config), strict=True)),
-        task="regression" if task == "regression" else "classification",
+        task="regression" if (config.libsvm_task or task) == "regression" else "classification",
         shuffle="always" if len(parts) == 1 else "never",
+        notes=notes,
     )
 
 
@@ -108,10 +114,47 @@ def _read_files(paths: list[Path]) -> list[tuple[sparse.csr_matrix, np.ndarray]]
         with ExitStack() as stack:
             files = [stack.enter_context(_open(path)) for path in paths]
             arrays = load_svmlight_files(files)
-    except (ValueError, OSError, EOFError, lzma.LZMAError) as error:
+    except (ValueError, OverflowError, OSError, EOFError, lzma.LZMAError) as error:
         names = " and ".join(str(path) for path in paths)
-        raise ValueError(f"{names} cannot be read as libsvm data: {error}") from None
-    return list(zip(arrays[::2], arrays[1::2], strict=True))
+        fault = None if isinstance(error, OSError | EOFError | lzma.LZMAError) else _fault(paths)
+        raise ValueError(fault or f"{names} cannot be read as libsvm data: {error}") from None
+    read = list(zip(arrays[::2], arrays[1::2], strict=True))
+    if any(not np.isfinite(x.data).all() or not np.isfinite(y).all() or x.shape[1] > MOST_FEATURES for x, y in read):
+        raise ValueError(_fault(paths))
+    return read
+
+
+def _fault(paths: list[Path]) -> str | None:
+    """What is wrong in the first line that cannot be used, with its number."""
+    for path in paths:
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):
+                if problem := _problem(line.split(b"#")[0].split()):
+                    return f"{path}, line {number}: {problem}; a line is `label index:value index:value ...`"
+    return None
+
+
+def _problem(words: list[bytes]) -> str:
+    last = -1
+    try:
+        if words and not math.isfinite(float(words[0])):
+            return f"the label is {words[0].decode()}"
+        for word in words[1:]:
+            index, _, value = word.partition(b":")
+            if index == b"qid":
+                continue
+            if not math.isfinite(float(value)):
+                return f"feature {int(index)} is {value.decode()}"
+            if not last < int(index) <= MOST_FEATURES:
+                return (
+                    f"feature {int(index)} comes after {last}"
+                    if int(index) <= last
+                    else f"there is no feature {int(index)}"
+                )
+            last = int(index)
+    except ValueError:
+        return f"{b' '.join(words)[:60].decode(errors='replace')!r} cannot be read"
+    return ""
 
 
 # --- published data -----------------------------------------------------------------------------------

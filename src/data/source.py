@@ -9,10 +9,11 @@ from __future__ import annotations
 import bisect
 import functools
 import math
+import traceback
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -20,6 +21,9 @@ import torch
 from scipy import sparse
 from torch import Tensor
 from torch.utils.data import ConcatDataset, Dataset, Subset, default_collate
+
+from src.data import contract
+from src.data.contract import BadItem
 
 Batch = tuple[Any, Tensor]  # x: a tensor; for text, a dictionary of tensors
 
@@ -105,11 +109,7 @@ def _silence_beta_warning() -> None:
         torch.sparse_csr_tensor([0], [], [], (0, 0))
 
 
-class BadItem(ValueError):
-    """An item that cannot be read or whose label is out of range; the message names it."""
-
-
-class AugmentationError(Exception):
+class AugmentationError(contract.Unfit):
     """An item that was read and cannot be augmented; the message says with which options."""
 
 
@@ -129,7 +129,10 @@ class Items(Dataset):
         shape: Sequence[int] | None = None,
         sample: Callable[[Any], Any] | None = None,
         collate: Callable[[list[Any]], Any] = default_collate,
+        source: str = "",
     ) -> None:
+        """`source`: the name of the data set, for messages."""
+        self.source = source
         self.dataset, self.split, self.n_classes, self.shape = dataset, split, n_classes, shape
         self.sample = sample
         self.collate = collate  # list of x -> x of a batch
@@ -143,32 +146,36 @@ class Items(Dataset):
         return self
 
     def __getitem__(self, index: int) -> Batch:
-        if self.sample is None:
-            x, y = self.dataset[index]
-            x = self._tensor(x)
-        else:
-            try:
-                x, y = self.dataset[index]
-                x = self.sample(x)
-            except AugmentationError as error:
-                raise BadItem(f"{describe(self.dataset, index)} {error}") from error
-            except Exception as error:  # image decoders raise errors of any type
-                raise BadItem(f"{describe(self.dataset, index)} cannot be read: {error}") from error
-        y = torch.as_tensor(y, dtype=torch.float32 if self.n_classes is None else torch.int64)
-        if self.n_classes is not None and not 0 <= int(y) < self.n_classes:
-            raise BadItem(
-                f"{describe(self.dataset, index)} of split {self.split!r} has label {int(y)}, "
-                f"not 0 to {self.n_classes - 1}"
-            )
-        return x, y
+        try:
+            x, y = contract.pair(self.dataset[index])
+            x = self._tensor(x) if self.sample is None else self.sample(x)
+            return x, contract.target(y, self.n_classes)
+        except contract.Unfit as error:
+            raise BadItem(f"{self.where(index)} {error}") from None
+        except BadItem:
+            raise
+        except Exception as error:  # image decoders, and a user's own data set, raise errors of any type
+            reason = str(error) if self.sample is not None else f"{type(error).__name__}: {error}"
+            bad = BadItem(f"{self.where(index)} cannot be read: {reason}")
+            bad.add_note(traceback.format_exc())  # a cause does not leave a worker process, a note does
+            raise bad from None
+
+    def where(self, index: int) -> str:
+        """An item, for messages."""
+        title = f"dataset {self.source!r}: " if self.source else ""
+        item, split = describe(self.dataset, index), f"split {self.split!r}"
+        return f"{title}{item}" if split in item else f"{title}{item} of {split}"
+
+    def check_float(self, x: Any) -> None:
+        """Raises BadItem if `x`, of item 0, is not what all models take."""
+        try:
+            contract.check_float(x)
+        except contract.Unfit as error:
+            raise BadItem(f"{self.where(0)} {error}") from None
 
     def _tensor(self, x: Any) -> Any:
-        if isinstance(x, dict):
-            return x
-        x = torch.as_tensor(x)
-        if x.dtype == torch.float64:
-            x = x.float()
-        return x if self.shape is None else x.reshape(view_shape(x.shape, self.shape))
+        x = contract.sample(x)
+        return x if self.shape is None or isinstance(x, dict) else x.reshape(view_shape(x.shape, self.shape))
 
 
 class Labelled(Dataset, ABC):
@@ -237,6 +244,7 @@ class Source:
     n_classes: int | None = None  # of a Dataset in classification; the classes of Examples are counted
     class_names: list[str] | None = None  # by class, if the source has them
     kind: Literal["tensor", "image", "text"] = "tensor"  # of a Dataset
+    notes: list[str] = field(default_factory=list)  # lines for the log
 
 
 @dataclass(frozen=True)

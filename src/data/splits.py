@@ -79,6 +79,33 @@ def select(source: Source, splits_map: Mapping[str, str], seed: int) -> dict[str
     }
 
 
+def overlaps(source: Source, splits_map: Mapping[str, str]) -> list[str]:
+    """A note for each split of the run that has examples of its train split."""
+
+    def rows(text: str) -> dict[str, list[range]]:
+        taken: dict[str, list[range]] = {}
+        for piece in _pieces(text, source.splits):
+            data = source.splits[piece.split]
+            taken.setdefault(piece.split, []).append(
+                piece.range(len(data), getattr(data, "shard_lengths", None))  # type: ignore[arg-type]  # map-style
+            )
+        return taken
+
+    own = {name: rows(text) for name, text in _own_expressions(splits_map).items()}
+    train = own.pop("train", {})
+    notes = []
+    for name, taken in own.items():
+        n_shared = sum(
+            len(range(max(a.start, b.start), min(a.stop, b.stop)))
+            for split in taken
+            for a in taken[split]
+            for b in train.get(split, [])
+        )
+        if n_shared:
+            notes.append(f"split {name!r} has {n_shared} examples of the train split, which the model has seen")
+    return notes
+
+
 def _order(data: Split, source: Source, seed: int) -> np.ndarray | None:
     """The permutation that `source.shuffle` asks for, stratified by label if labels are known; None: no shuffling."""
     labels = labels_of(data) if source.shuffle != "never" and source.task == "classification" else None

@@ -142,6 +142,9 @@ def _builder(tfds: Any, name: str, data_dir: str | Path) -> Any:
         ) from None
     except (ValueError, AssertionError) as error:  # about the version or the configuration
         reason = re.sub(r"^Failed to construct dataset .*?}\": ", "", " ".join(str(error).split()))
+        if reason.startswith("BuilderConfig"):  # it lists only those that are spelt alike
+            known = ", ".join(tfds.builder_cls(re.split("[/:]", name)[0]).builder_configs) or "none"
+            reason = f"there is no such configuration; known: {known}"
         raise ValueError(f"dataset 'tfds/{name}': {reason}") from None
 
 

@@ -19,9 +19,19 @@ def model_inputs(config: Config) -> Inputs:
     return inputs(name, config) if inputs else Inputs()
 
 
-def output_dim(config: Config, n_classes: int | None) -> int:
-    """How many outputs the model has, for data of so many classes (None: regression)."""
-    return config.model_output_dim or n_classes or 1
+def output_dim(config: Config, n_classes: int | None, n_targets: int = 1) -> int:
+    """How many outputs the model has, for data of so many classes, or (None: regression) values of a target.
+
+    Raises ValueError if model_output_dim is less than the classes, or another number than the values.
+    """
+    asked = config.model_output_dim
+    if n_classes is None and asked not in (None, n_targets):
+        raise ValueError(
+            f"model_output_dim {asked}: regression on targets of {n_targets} values needs {n_targets} outputs"
+        )
+    if n_classes is not None and asked is not None and asked < n_classes:
+        raise ValueError(f"model_output_dim {asked} is less than the {n_classes} classes of the data")
+    return asked or n_classes or n_targets
 
 
 def build_model(

@@ -57,13 +57,23 @@ def read_tokenizer(name: str, network_config: Any, config: Config) -> Any:
             f"the tokenizer of 'hf/{name}' has {len(tokenizer)} tokens, and the model only {text_config.vocab_size}"
         )
     positions = getattr(text_config, "max_position_embeddings", None)
-    if positions is not None and "roberta" in network_config.model_type:
-        positions -= text_config.pad_token_id + 1  # its positions start after that of the padding
-    if positions is not None:
+    if positions is not None and positions > 0:  # XLNet, which has no limit, states -1
+        positions -= _first_position(network_config)
         tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
         if (config.text_max_tokens or 0) > positions:
             raise ValueError(f"text_max_tokens {config.text_max_tokens}: 'hf/{name}' takes at most {positions}")
     return tokenizer
+
+
+def _first_position(network_config: Any) -> int:
+    """The position of a text's first token: in RoBERTa and its kin, the one after that of the padding."""
+    from transformers import AutoModelForSequenceClassification
+
+    with torch.device("meta"):  # no memory, no random numbers
+        network = AutoModelForSequenceClassification.from_config(network_config, trust_remote_code=False)
+    tables = [module for name, module in network.named_modules() if name.endswith("position_embeddings")]
+    paddings = [getattr(table, "padding_idx", None) for table in tables]
+    return max((padding + 1 for padding in paddings if padding is not None), default=0)
 
 
 def read_image_inputs(name: str, network_config: Any, config: Config) -> Inputs:

@@ -44,7 +44,7 @@ def prepare_inputs(config: Config) -> str:
     config = dataclasses.replace(config, image_memory_gb=0)  # images are not decoded to be kept
     with Process(config.num_threads):
         data = load_data(config, model_inputs(config), seed=0)  # nothing is drawn
-        n_outputs = output_dim(config, data.n_classes)
+        n_outputs = output_dim(config, data.n_classes, data.n_targets)
         build_model(config, data.input_shape, n_outputs, data.class_names, data.sparse)
     sizes = ", ".join(f"{name} {len(split)}" for name, split in data.splits.items())
     return f"{config.dataset} ready: {sizes}; model {config.model} ready"

@@ -11,29 +11,40 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from src import families, python_object
+from src.data.contract import check_outputs
 
 # (outputs (n, k), targets (n,) or, of mixed samples, the weights of their classes (n, k)) -> losses (n,)
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def build_loss(name: str, output_dim: int, n_classes: int | None, label_smoothing: float = 0.0) -> Loss:
+def build_loss(name: str, n_classes: int | None, label_smoothing: float = 0.0) -> Loss:
     """`log`/`xentropy`: cross entropy of the softmax; `mse`/`square`: squared error, averaged over the outputs;
     `python/<module>:<callable>`: a function of (outputs, targets), or a class that is called without arguments.
 
     Targets are class indices (int64), weights of classes (float32, n_classes columns) or, where n_classes is None,
-    real values (float32). Raises ValueError if a model with so many outputs does not go with them.
+    real values (float32).
     """
-    if n_classes is None and output_dim != 1:
-        raise ValueError(f"model_output_dim {output_dim}: regression on one target needs 1 output")
-    if n_classes is not None and output_dim < n_classes:
-        raise ValueError(f"model_output_dim {output_dim} is less than the {n_classes} classes of the data")
     if name in families.CROSS_ENTROPY:
-        return functools.partial(cross_entropy, label_smoothing=label_smoothing)
+        smoothed = functools.partial(cross_entropy, label_smoothing=label_smoothing, n_classes=n_classes)
+        return _FirstChecked(smoothed, n_classes)
     if name in families.SQUARED_ERROR:
-        return squared_error
+        return _FirstChecked(squared_error, n_classes)
     _, rest = families.find("loss", name, families.LOSSES)
     found = python_object.import_callable(rest, "loss")
     return functools.partial(_own_loss, name, python_object.call(rest, "loss") if inspect.isclass(found) else found)
+
+
+class _FirstChecked:
+    """A loss that looks at the model's outputs for the first batch."""
+
+    def __init__(self, loss_fn: Loss, n_classes: int | None) -> None:
+        self.loss_fn, self.n_classes, self.is_checked = loss_fn, n_classes, False
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        if not self.is_checked:
+            check_outputs(outputs, targets, self.n_classes)
+            self.is_checked = True
+        return self.loss_fn(outputs, targets)
 
 
 def _own_loss(name: str, loss_fn: Loss, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -46,7 +57,13 @@ def _own_loss(name: str, loss_fn: Loss, outputs: Tensor, targets: Tensor) -> Ten
     return losses
 
 
-def cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(
+    outputs: Tensor, targets: Tensor, label_smoothing: float = 0.0, n_classes: int | None = None
+) -> Tensor:
+    """`label_smoothing` is shared by the first `n_classes` outputs (None: all), since no label names the others."""
+    if label_smoothing and n_classes is not None and n_classes < outputs.shape[1]:
+        weights = F.one_hot(targets, n_classes).to(outputs.dtype) if targets.ndim == 1 else targets
+        targets, label_smoothing = weights * (1 - label_smoothing) + label_smoothing / n_classes, 0.0
     targets = pad_classes(targets, outputs)
     return F.cross_entropy(outputs, targets, reduction="none", label_smoothing=label_smoothing)
 

@@ -497,3 +497,30 @@ def test_a_data_folder_that_cannot_be_written_is_named(load, tmp_path):
     with pytest.raises(ValueError, match=r"cannot be read: .*data"):
         load(make_texts(tmp_path / "films"))
     assert Path(tmp_path / "data").is_file()
+
+
+def test_regression_targets_are_refused_with_the_way_out(load, tmp_path):
+    rows = make_rows(tmp_path / "rows", train=[{"text": "x", "label": 0.5}, {"text": "y", "label": 1.5}])
+    with pytest.raises(ValueError, match="not classes; hf/ reads no regression, so use python/"):
+        load(rows, loss="mse")
+
+
+def test_a_label_of_minus_one_beside_classes_from_zero_is_noted(load, tmp_path):
+    labels = (-1, 0, 1)
+    source = load(make_rows(tmp_path / "rows", train=[{"text": "x", "label": label} for label in labels]))
+    assert source.n_classes == 3 and "-1 in column 'label' is a class of its own" in source.notes[0]
+    assert load(make_rows(tmp_path / "two", train=[{"text": "x", "label": i} for i in (-1, 1)])).notes == []
+
+
+def test_a_missing_image_is_named(load, tmp_path):
+    from datasets import Dataset, Features, Image, Value
+    from PIL import Image as Pictures
+
+    table = {"image": [Pictures.new("L", (8, 8)), None], "label": [0, 1]}
+    Dataset.from_dict(table, Features({"image": Image(), "label": Value("int64")})).save_to_disk(
+        str(tmp_path / "saved")
+    )
+    images = load(tmp_path / "saved").splits["train"]
+    assert images[0][1] == 0
+    with pytest.raises(ValueError, match="it has no image"):
+        images[1]

@@ -147,6 +147,17 @@ def test_a_local_file_is_regression_with_a_squared_loss(make_config, libsvm_file
         load_data(make_config(dataset=f"libsvm/{path}", data_splits_map=WHOLE))
 
 
+def test_a_published_set_and_a_file_of_it_are_one_task_if_it_is_set(
+    make_config, published, libsvm_file, numbers, tmp_path
+):
+    x, y = numbers(10, 5), np.tile([-1, 1], 5)
+    published("a9a", x, y)
+    for name in ("a9a", libsvm_file(tmp_path / "own", x, y)):
+        options = {"dataset": f"libsvm/{name}", "data_splits_map": WHOLE, "loss": "mse"}
+        assert load_data(make_config(**options, libsvm_task="classification")).n_classes == 2
+        assert load_data(make_config(**options, libsvm_task="regression")).n_classes is None
+
+
 def test_a_published_regression_set_refuses_cross_entropy(make_config, published, numbers):
     published("abalone", numbers(10, 8), np.linspace(1, 9, 10))
 
@@ -175,6 +186,22 @@ def test_a_name_that_cannot_be_used_is_refused_with_the_reason(make_config, name
 def test_a_file_in_another_format_is_named(make_config, tmp_path, content):
     (tmp_path / "own.svm").write_bytes(content)
     with pytest.raises(ValueError, match=r"own.svm"):
+        load_data(make_config(dataset=f"libsvm/{tmp_path / 'own.svm'}", data_splits_map=WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"1 1:0.5 2:nan", "feature 2 is nan"),
+        (b"inf 1:0.5", "the label is inf"),
+        (b"1 99999999999:1", "there is no feature 99999999999"),
+        (b"1 3:1 2:1", "feature 2 comes after 3"),
+        (b"1 2:0.5 3", "'1 2:0.5 3' cannot be read"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(make_config, tmp_path, line, problem):
+    (tmp_path / "own.svm").write_bytes(b"0 1:0.5\n# a comment\n" + line + b"\n1 1:0.5\n")
+    with pytest.raises(ValueError, match=f"own.svm, line 3: {problem}; a line is"):
         load_data(make_config(dataset=f"libsvm/{tmp_path / 'own.svm'}", data_splits_map=WHOLE))
 
 

@@ -189,6 +189,19 @@ def test_what_is_not_there_is_prepared_once_as_array_record(tmp_path, make_confi
     assert source.class_names == ["flat", "steep"] and source.splits["train"][0][0].mode == "L"
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cifar10:9.9.9", "cannot be loaded at version 9.9.9, only: 3"),
+        ("mnist_corrupted/nope", "no such configuration; known: identity, .*fog"),
+        ("cifar10/nope", "no such configuration; known: none"),
+    ],
+)
+def test_an_unknown_version_or_configuration_is_answered_with_the_known_ones(make_config, name, message):
+    with pytest.raises(ValueError, match=f"dataset 'tfds/{name}': .*{message}"):
+        load_source(name, make_config())
+
+
 def test_an_unknown_name_is_answered_with_close_ones(make_config):
     config = make_config()
     with pytest.raises(ValueError, match=r"neither known to tensorflow-datasets.*did you mean .*cifar100?"):

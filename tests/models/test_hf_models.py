@@ -375,15 +375,28 @@ def test_more_tokens_than_the_model_takes_are_refused(bert):
         inputs(bert, text_max_tokens=33)
 
 
-def test_positions_that_begin_after_the_padding_are_not_counted(bert, tmp_path):
-    folder = make_other(
-        tmp_path / "roberta", bert, "RobertaConfig", max_position_embeddings=10, pad_token_id=1, **NARROW
-    )
-    tokenizer = inputs(folder).tokenizer
-    assert tokenizer.model_max_length == 8
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("RobertaConfig", {}),
+        ("CamembertConfig", {}),
+        ("MPNetConfig", {}),
+        ("LongformerConfig", {"attention_window": 4, "sep_token_id": 2}),
+        ("EsmConfig", {"mask_token_id": 3}),
+    ],
+)
+def test_positions_that_begin_after_the_padding_are_not_counted(bert, tmp_path, kind, fields):
+    fields = fields | {"max_position_embeddings": 10, "pad_token_id": 1} | NARROW
+    folder = make_other(tmp_path / "kin", bert, kind, **fields)
+    assert inputs(folder).tokenizer.model_max_length == 8
 
     x = torch.full((1, 8), 7)
     assert logits(build(folder, 2), {"input_ids": x, "attention_mask": torch.ones_like(x)}).shape == (1, 2)
+
+
+def test_a_model_without_a_limit_on_positions_sets_none(bert, tmp_path):
+    fields = {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 16, "pad_token_id": 1}
+    assert inputs(make_other(tmp_path / "xlnet", bert, "XLNetConfig", **fields)).tokenizer.model_max_length > 1e9
 
 
 def test_a_folder_without_tokenizer_files_is_refused(bert, tmp_path):

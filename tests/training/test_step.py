@@ -21,7 +21,7 @@ def one_step(sizes: list[int]) -> tuple[list[torch.Tensor], float, float, dict[s
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     metrics = build_metrics(None, 3)
     parts = list(zip(X.split(sizes), Y.split(sizes), strict=True))
-    loss, norm = train_step(model, model, build_loss("log", 3, 3), optimizer, parts, metrics)
+    loss, norm = train_step(model, model, build_loss("log", 3), optimizer, parts, metrics)
     return [p.detach().clone() for p in model.parameters()], loss.item(), norm.item(), metrics.compute()
 
 
