@@ -1,6 +1,7 @@
 # make demo        set up, run a grid of experiments on this machine, print its table, draw its curves
 # make test        set up, run the test suite on all cores, list its slowest tests
 # make test-slurm  install SLURM (Debian, Ubuntu; as root) and run the tests that need a real one
+# make numbers     run twelve recorded configs, compare every number with the recorded one
 # make faults      kill runs at a hundred random instants, resume them, compare every number
 # make lint        style, types, who may import whom, generated files up to date
 # make docs        write docs/options.md and the JSON schemas from Config
@@ -11,10 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := digits-example
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slurm faults lint docs clean
+.PHONY: help demo test test-slurm numbers faults lint docs clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make/make/p' Makefile
 
 demo: $(VENV)/core
 	$(BIN)/python submit_multiple.py jobs/$(DEMO).yaml --local 2 -y $(if $(wildcard runs/*-$(DEMO)),--overwrite)
@@ -30,6 +31,9 @@ test-slurm: $(VENV)/dev
 	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(SLURM); \
 	  else echo "SLURM is not installed; as root: apt-get install $(SLURM)"; exit 1; fi; fi
 	$(BIN)/python -m pytest -m slurm tests/slurm
+
+numbers: $(VENV)/dev
+	$(BIN)/python tests/same_numbers/compare.py
 
 faults: $(VENV)/dev
 	$(BIN)/python tests/faults/campaign.py

@@ -359,7 +359,7 @@ def test_each_mode_of_an_image_has_a_meaning(make_config: Make, mode: str, memor
     ],
 )
 def test_values_outside_the_range_of_a_mode_are_an_error(make_config: Make, image: Image.Image, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^item 0 cannot be read: .*{message}"):
+    with pytest.raises(ValueError, match=f"^item 0 of split 'train' cannot be read: .*{message}"):
         pixels_of(image, make_config())
 
 
@@ -487,7 +487,7 @@ def test_images_of_several_sizes_are_answered_with_the_option_that_brings_them_t
 
 
 def test_an_augmentation_that_fails_is_not_blamed_on_the_file(make_config: Make, colour: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"\.png cannot be augmented \(gaussian_blur_prob 1.0\): RuntimeError: .*"):
+    with pytest.raises(ValueError, match=r"\.png of split 'train' cannot be augmented \(gaussian_blur_prob 1.0\): RuntimeError: .*"):
         loaded(make_config(**colour, gaussian_blur_prob=1.0, image_size=8))  # the blur is wider than the image
 
 

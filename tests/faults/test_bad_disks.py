@@ -173,6 +173,7 @@ def test_a_foreign_checkpoint_is_refused_and_resume_never_starts_over(
     config = small()
     folder = Path(str(config.output_dir))
     folder.mkdir()
+    (folder / "spec.yaml").write_text("{}\n")
     torch.save(content, folder / "checkpoint.pt")
     with pytest.raises(CheckpointError, match=sentence):
         run(config)
