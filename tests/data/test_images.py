@@ -487,7 +487,9 @@ def test_images_of_several_sizes_are_answered_with_the_option_that_brings_them_t
 
 
 def test_an_augmentation_that_fails_is_not_blamed_on_the_file(make_config: Make, colour: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"\.png of split 'train' cannot be augmented \(gaussian_blur_prob 1.0\): RuntimeError: .*"):
+    with pytest.raises(
+        ValueError, match=r"\.png of split 'train' cannot be augmented \(gaussian_blur_prob 1.0\): RuntimeError: .*"
+    ):
         loaded(make_config(**colour, gaussian_blur_prob=1.0, image_size=8))  # the blur is wider than the image
 
 

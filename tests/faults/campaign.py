@@ -52,6 +52,10 @@ KINDS: dict[str, dict[str, Any]] = {
         "model": "linear", "num_workers": 2, "train_length": 6, "checkpoint_every_seconds": 0,
     },
     "dropout, seldom saved": {"model": "python/toys:dropout_net", "train_length": 40, "checkpoint_every_seconds": 0.2},
+    "long epochs, by clock": {
+        "model": "linear", "train_length": 3, "steps_per_epoch": 1500, "checkpoint_every_seconds": 0.1,
+        "best_checkpoint_metric": "loss", "save_best_checkpoint": True,
+    },
     "grid, --parallel 2": {"model": "linear", "averaging": "poly_8", "train_length": 40, "checkpoint_every_seconds": 0},
     "large, slow to save": {
         "model": "python/toys:wide_net", "data_splits_map": {"train": "train[:10%]", "test": "train[90%:]"},
