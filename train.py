@@ -148,9 +148,8 @@ def experiment_generator(config: Config) -> Iterator[tuple[pd.DataFrame, nn.Modu
                 best.update(row)
                 state.end_epoch(row)
                 table = stats.write(folder / experiment.STATS, state.rows, columns)
-                is_last = epoch == length.n_epochs or best.out_of_patience
-                saver.keep_weights(models, row, best, is_last)
-                is_over = is_last
+                is_over = epoch == length.n_epochs or best.out_of_patience
+                saver.keep_weights(models, row, best, is_over)
                 if is_over or saver.due:
                     saver.save()
                 listeners.epoch(row)

@@ -94,7 +94,7 @@ LOSSES = {
     "python": Family("src.training.losses", CALLABLE, "python/my_losses:focal"),
 }
 
-# Each module has `build(name, n_classes) -> Metric` (src/training/metrics.py).
+# Each module has `build_metric(name, n_classes) -> Metric` (src/training/metrics.py).
 METRICS = {
     "accuracy": Family("src.training.accuracy", "", "accuracy"),
     "top": Family("src.training.accuracy", r"[1-9]\d*", "top5", separator=""),

@@ -151,7 +151,9 @@ def run_one(path: Path, overrides: list[str], generator: Generator) -> int:
 
 def _shared_folder(paths: list[Path], overrides: list[str]) -> str:
     """What is wrong if several configs would write into one folder; empty if none would."""
-    if len(paths) > 1 and any(word.startswith("output_dir=") for word in overrides):
+    if len(paths) < 2:
+        return ""  # and nothing to read: the run reads its config itself
+    if any(word.startswith("output_dir=") for word in overrides):
         return "command line: output_dir would be the folder of several experiments; run them one by one"
     seen: dict[str, Path] = {}
     for path in paths:

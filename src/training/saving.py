@@ -23,7 +23,7 @@ from src.training.state import TrainState
 class Saver:
     """Saves the parts of a run in checkpoint.pt, and the weights that save_freq and save_best_checkpoint ask for.
 
-        `parts` holds all that a step depends on, `model` and `state` among them; None is a part that is off. `saved(step)`
+    `parts` holds all that a step depends on, `model` and `state` among them; None is a part that is off. `saved(step)`
     is called after each checkpoint, `note(text)` with what the log should say.
     """
 

@@ -42,10 +42,7 @@ class Setup:
     device: torch.device
     seed_model: int
     seed_training: int
-
-    @property
-    def is_done(self) -> bool:
-        return (self.folder / experiment.DONE).exists()
+    is_done: bool  # by an earlier start; asked once, so that a run has one answer from its beginning to its end
 
 
 def set_up(config: Config) -> Setup:
@@ -64,6 +61,7 @@ def set_up(config: Config) -> Setup:
         choose_device(config.device),
         _seed(config.seed_model, earlier.get("seed_model")),
         _seed(config.seed_training, earlier.get("seed_training")),
+        is_done=(folder / experiment.DONE).exists(),
     )
 
 
